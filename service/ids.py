@@ -1,0 +1,33 @@
+"""Identifiers that sort by the time they were made.
+
+``prefix_`` and 26 characters of Crockford's base 32 (a ULID): 48 bits of milliseconds, 80 bits that start
+at random in each millisecond and count up within it, so that two ids of one process never compare equal
+and always compare in the order they were made. Cursors of lists rely on that.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+LENGTH = 26
+
+_last_ms = 0
+_tail = 0
+
+
+def new(prefix: str, now: int | None = None) -> str:
+    """A new id such as ``dlv_01JD3Z...``; ``now`` in milliseconds, the clock by default."""
+    global _last_ms, _tail  # noqa: PLW0603  the counter is the process's own
+    ms = int(time.time() * 1000) if now is None else now
+    if ms > _last_ms:
+        _last_ms, _tail = ms, int.from_bytes(os.urandom(10), "big") >> 1
+    else:  # the same millisecond, or a clock that was set back: keep the order
+        _tail += 1
+    value = (_last_ms << 80) | (_tail & ((1 << 80) - 1))
+    characters = []
+    for _ in range(LENGTH):
+        characters.append(ALPHABET[value & 31])
+        value >>= 5
+    return f"{prefix}_{''.join(reversed(characters))}"
