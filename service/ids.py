@@ -25,9 +25,17 @@ def new(prefix: str, now: int | None = None) -> str:
         _last_ms, _tail = ms, int.from_bytes(os.urandom(10), "big") >> 1
     else:  # the same millisecond, or a clock that was set back: keep the order
         _tail += 1
-    value = (_last_ms << 80) | (_tail & ((1 << 80) - 1))
+    return f"{prefix}_{_base32((_last_ms << 80) | (_tail & ((1 << 80) - 1)))}"
+
+
+def floor(prefix: str, ms: int) -> str:
+    """The smallest id of this millisecond: older ids sort before it."""
+    return f"{prefix}_{_base32(ms << 80)}"
+
+
+def _base32(value: int) -> str:
     characters = []
     for _ in range(LENGTH):
         characters.append(ALPHABET[value & 31])
         value >>= 5
-    return f"{prefix}_{''.join(reversed(characters))}"
+    return "".join(reversed(characters))

@@ -1,0 +1,1 @@
+"""The public face: routes as a table, handlers, middleware."""

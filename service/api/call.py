@@ -1,0 +1,89 @@
+"""One call: who asks, what for, with which body; and the parameters of lists, read strictly."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from service import errors, jsontext
+from service.api.services import Services
+from service.model import Document, Json, Principal
+
+DEFAULT_LIMIT, MOST = 50, 500
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request whose caller is known and may make it."""
+
+    request: web.Request
+    services: Services
+    principal: Principal
+
+    @property
+    def tenant(self) -> str:
+        """Whose data it is about."""
+        return self.principal.tenant
+
+    def part(self, name: str) -> str:
+        """A part of the path."""
+        return self.request.match_info[name]
+
+    async def json(self) -> Json:
+        """The body; BadRequest, TooLarge or UnsupportedMediaType when it cannot be read as JSON."""
+        content_type = self.request.content_type
+        if "Content-Type" in self.request.headers and not (
+            content_type == "application/json"
+            or (content_type.startswith("application/") and content_type.endswith("+json"))
+        ):
+            raise errors.UnsupportedMediaType(f"{content_type} is not taken here: send application/json")
+        return jsontext.loads(await self.body())
+
+    async def optional_json(self) -> Json:
+        """The body, or an empty object where none was sent."""
+        return await self.json() if await self.body() else {}
+
+    async def body(self) -> bytes:
+        """The bytes of the body; TooLarge past the limit."""
+        try:
+            return await self.request.read()
+        except web.HTTPRequestEntityTooLarge as error:
+            limit = self.services.settings.server.max_body_bytes
+            raise errors.TooLarge(f"the body is larger than {limit} bytes: send less at once") from error
+
+    def only(self, names: Collection[str]) -> dict[str, str]:
+        """The query's parameters; BadRequest names one that is not known here, or is given twice."""
+        query = self.request.query
+        for name in query:
+            if name not in names:
+                raise errors.BadRequest(f"unknown parameter {name!r}: this list takes {', '.join(sorted(names))}")
+            if len(query.getall(name)) > 1:
+                raise errors.BadRequest(f"parameter {name!r} is given twice")
+        return dict(query)
+
+    def limit(self) -> int:
+        """How many items of a list are asked for."""
+        text = self.request.query.get("limit")
+        if text is None:
+            return DEFAULT_LIMIT
+        if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= MOST):
+            raise errors.BadRequest(f"parameter 'limit' is a number from 1 to {MOST}, not {text[:40]!r}")
+        return int(text)
+
+    def cursor(self) -> str:
+        """Where a list goes on: the id after which the page begins, or ""."""
+        text = self.request.query.get("cursor", "")
+        try:
+            return base64.urlsafe_b64decode(text.encode("ascii")).decode()
+        except (binascii.Error, UnicodeError) as error:
+            raise errors.BadRequest("parameter 'cursor' is not one of ours: take nextCursor as it was given") from error
+
+
+def page(items: list[Document], last: str | None) -> Document:
+    """A list's answer; ``last`` is the id that its last item ends at, None when there is no more."""
+    cursor = None if last is None else base64.urlsafe_b64encode(last.encode()).decode()
+    return {"items": list(items), "nextCursor": cursor}

@@ -1,0 +1,35 @@
+"""How the service is: alive, ready, and in figures."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from service import __version__, errors
+from service.api import answers
+from service.api.call import Call
+from service.api.services import SERVICES
+from service.store.driver import Transaction
+
+
+async def alive(_request: web.Request) -> web.Response:
+    """The process answers."""
+    return answers.ok({"status": "ok", "version": __version__})
+
+
+async def ready(request: web.Request) -> web.Response:
+    """The database takes writes; 503 while it does not, or while the service stops."""
+    try:
+        await request.app[SERVICES].store.write(_nothing)
+    except errors.WatchError as error:
+        return answers.problem(errors.Unavailable(error.detail))
+    return answers.ok({"status": "ready", "version": __version__})
+
+
+async def metrics(call: Call) -> web.Response:
+    """Figures for Prometheus."""
+    body, content_type = call.services.metrics.page()
+    return web.Response(body=body, headers={"Content-Type": content_type})
+
+
+async def _nothing(_transaction: Transaction) -> None:
+    """A transaction that was opened and committed is answer enough."""

@@ -1,0 +1,71 @@
+"""Our own face of every type: list, get, push and delete under ``/api/v1/resources/{type}``."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from service import access, clock, errors
+from service.api import answers
+from service.api.call import Call, page
+from service.changes import operations
+from service.changes.intake import PUSHED, Write
+from service.changes.types import ResourceType
+from service.model import Document
+from service.store import resources
+from service.store.resources import Stored
+
+
+async def list_(call: Call) -> web.Response:
+    """Every resource of a type that is there, in the order of ids."""
+    rtype = _type(call, "list")
+    call.only({"cursor", "limit"})
+    limit = call.limit()
+    found = await resources.page(call.services.store, call.tenant, rtype.name, call.cursor(), limit + 1)
+    last = found[limit - 1].id if len(found) > limit else None
+    return answers.ok(page([shown(stored) for stored in found[:limit]], last))
+
+
+async def get(call: Call) -> web.Response:
+    """One resource; 404 once it is deleted."""
+    rtype = _type(call, "get")
+    stored = await resources.one(call.services.store, call.tenant, rtype.name, call.part("id"))
+    if stored is None or stored.document is None:
+        raise errors.NotFound(f"there is no {rtype.name} {call.part('id')}")
+    return answers.ok(shown(stored))
+
+
+async def push(call: Call) -> web.Response:
+    """The full current document of a resource, as somebody else holds it: 201 when it is new, else 200."""
+    rtype = _type(call, "push")
+    object_id = call.part("id")
+    document = operations.push(rtype, object_id, await call.json())
+    written = await call.services.intake.write(Write(rtype, call.tenant, object_id, lambda _current: document, PUSHED))
+    created = written.change is not None and written.change.before is None
+    return answers.ok(shown(written.stored), 201 if created else 200)
+
+
+async def delete(call: Call) -> web.Response:
+    """Delete one; what watches are told is its last version."""
+    rtype = _type(call, "delete")
+    await call.services.intake.write(Write(rtype, call.tenant, call.part("id"), lambda _current: None, PUSHED))
+    return answers.nothing()
+
+
+def shown(stored: Stored) -> Document:
+    """A resource as our face shows it."""
+    return {
+        "id": stored.id,
+        "version": stored.version,
+        "updated": clock.rfc3339(stored.updated),
+        "deleted": stored.document is None,
+        "resource": stored.document,
+    }
+
+
+def _type(call: Call, operation: str) -> ResourceType:
+    name = call.part("type")
+    rtype = call.services.types.get(name)
+    if rtype is None:
+        raise errors.NotFound(f"there is no resource type {name}; known are {', '.join(call.services.types)}")
+    access.require(call.principal, rtype.permissions[operation], f"{operation} of {name}")
+    return rtype

@@ -1,0 +1,176 @@
+"""Every path, in one table; and what stands around each call: who asks, may they, and what an error looks like."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import functools
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+
+from aiohttp import hdrs, web
+
+from service import access, errors
+from service.api import answers, collections, deliveries, health, keys, resources, watches
+from service.api.call import Call
+from service.api.services import SERVICES, Services
+from service.changes.dialects import DIALECTS
+from service.changes.dialects.codec import Dialect
+from service.changes.types import ResourceType
+from service.model import Principal, Role
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[Call], Awaitable[web.StreamResponse]]
+Raw = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+ADMIN = frozenset({Role.ADMIN})
+OPERATORS = frozenset({Role.ADMIN, Role.OPERATOR})
+EVERYONE = frozenset(Role)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A method and a path, who may call it, and who answers."""
+
+    method: str
+    path: str
+    roles: frozenset[Role]
+    handler: Handler
+
+
+# What a type's own permissions decide is open to every role here.
+ROUTES = (
+    Route("GET", "/api/v1/resources/{type}", EVERYONE, resources.list_),
+    Route("GET", "/api/v1/resources/{type}/{id}", EVERYONE, resources.get),
+    Route("PUT", "/api/v1/resources/{type}/{id}", EVERYONE, resources.push),
+    Route("DELETE", "/api/v1/resources/{type}/{id}", EVERYONE, resources.delete),
+    Route("GET", "/api/v1/watches", EVERYONE, watches.list_),
+    Route("POST", "/api/v1/watches", ADMIN, watches.create),
+    Route("POST", "/api/v1/watches/preview", ADMIN, watches.preview),
+    Route("GET", "/api/v1/watches/{id}", EVERYONE, watches.get),
+    Route("PUT", "/api/v1/watches/{id}", ADMIN, watches.replace),
+    Route("PATCH", "/api/v1/watches/{id}", ADMIN, watches.merge),
+    Route("DELETE", "/api/v1/watches/{id}", ADMIN, watches.delete),
+    Route("POST", "/api/v1/watches/{id}/test", ADMIN, watches.test),
+    Route("GET", "/api/v1/cryptoKeys", OPERATORS, keys.list_crypto_keys),
+    Route("POST", "/api/v1/cryptoKeys", ADMIN, keys.create_crypto_key),
+    Route("GET", "/api/v1/cryptoKeys/{id}", OPERATORS, keys.get_crypto_key),
+    Route("DELETE", "/api/v1/cryptoKeys/{id}", ADMIN, keys.delete_crypto_key),
+    Route("GET", "/api/v1/apiKeys", OPERATORS, keys.list_api_keys),
+    Route("POST", "/api/v1/apiKeys", ADMIN, keys.create_api_key),
+    Route("GET", "/api/v1/apiKeys/{id}", OPERATORS, keys.get_api_key),
+    Route("DELETE", "/api/v1/apiKeys/{id}", ADMIN, keys.delete_api_key),
+    Route("GET", "/api/v1/deliveries", OPERATORS, deliveries.list_),
+    Route("GET", "/api/v1/deliveries/stream", OPERATORS, deliveries.stream),
+    Route("GET", "/api/v1/deliveries/{id}", OPERATORS, deliveries.get),
+    Route("POST", "/api/v1/deliveries/{id}/redeliver", OPERATORS, deliveries.redeliver),
+    Route("GET", "/metrics", OPERATORS, health.metrics),
+)
+
+
+def application(services: Services) -> web.Application:
+    """The HTTP face of a running service."""
+    app = web.Application(
+        middlewares=[_errors],
+        client_max_size=services.settings.server.max_body_bytes,
+        handler_args={"access_log": None},
+    )
+    app[SERVICES] = services
+    for route in ROUTES:
+        app.router.add_route(route.method, route.path, _guarded(route.handler, route.roles, BEARER))
+    app.router.add_get("/healthz", health.alive)
+    app.router.add_get("/readyz", health.ready)
+    for rtype in services.types.values():
+        _add_collection(app, rtype)
+    return app
+
+
+def _add_collection(app: web.Application, rtype: ResourceType) -> None:
+    """Every method, so that one which is not taken is refused in the dialect's own words."""
+    faces = (
+        ("", collections.collection),
+        ("/watch", collections.watch),
+        ("/{item}", collections.item),
+    )
+    for suffix, handler in faces:
+        dialect = None if suffix == "/watch" else DIALECTS[rtype.dialect]
+        guarded = _guarded(functools.partial(handler, rtype=rtype), EVERYONE, Credentials(rtype.auth_headers), dialect)
+        app.router.add_route(hdrs.METH_ANY, rtype.collection + suffix, guarded)
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Where a caller's API key may stand, besides ``Authorization: Bearer``."""
+
+    headers: tuple[str, ...] = ()
+    basic: bool = False  # as the password of HTTP Basic
+
+    def find(self, request: web.Request) -> Iterable[str]:
+        """Every key that the request offers, the standard one first."""
+        scheme, _, value = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and value.strip():
+            yield value.strip()
+        if self.basic and scheme.lower() == "basic":
+            try:
+                yield base64.b64decode(value).decode().partition(":")[2]
+            except (binascii.Error, UnicodeDecodeError):
+                return
+        for name in self.headers:
+            if name in request.headers:
+                yield request.headers[name]
+
+
+BEARER = Credentials()
+
+
+def _guarded(handler: Handler, roles: frozenset[Role], credentials: Credentials, dialect: Dialect | None = None) -> Raw:
+    async def guarded(request: web.Request) -> web.StreamResponse:
+        services = request.app[SERVICES]
+        try:
+            principal = await _principal(services, credentials.find(request))
+            access.require(principal, roles, f"{request.method} {request.path}")
+            return await handler(Call(request, services, principal))
+        except errors.WatchError as error:
+            return _refused(request, error, dialect)
+
+    return guarded
+
+
+async def _principal(services: Services, offered: Iterable[str]) -> Principal:
+    refusal = errors.Unauthorized("no API key was sent: send it as Authorization: Bearer <key>")
+    for key in offered:
+        try:
+            return await services.access.principal(key)
+        except errors.Unauthorized as error:
+            refusal = error
+    raise refusal
+
+
+def _refused(request: web.Request, error: errors.WatchError, dialect: Dialect | None = None) -> web.Response:
+    if error.status >= 500:
+        log.error("%s %s: %s", request.method, request.path, error.detail)
+    return answers.problem(error, dialect)
+
+
+@web.middleware
+async def _errors(request: web.Request, handler: Raw) -> web.StreamResponse:
+    """Whatever went wrong outside of a handler's own words becomes a problem too, and never a trace."""
+    counter = request.app[SERVICES].metrics.requests
+    try:
+        answer = await handler(request)
+    except web.HTTPMethodNotAllowed as error:
+        allow = tuple(sorted(error.allowed_methods))
+        answer = answers.problem(errors.MethodNotAllowed(f"{request.method} is not taken here", allow))
+    except web.HTTPNotFound:
+        answer = answers.problem(errors.NotFound(f"there is nothing at {request.path}"))
+    except web.HTTPException as error:
+        refusal = errors.BadRequest(error.reason)
+        answer = answers.problem(refusal)
+        answer.set_status(error.status)
+    except Exception:
+        log.exception("%s %s failed", request.method, request.path)
+        answer = answers.problem(errors.WatchError("something went wrong on our side; the service's log says what"))
+    counter.labels(request.method, str(answer.status)).inc()
+    return answer

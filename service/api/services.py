@@ -1,0 +1,38 @@
+"""What the handlers work with: the parts of one running service."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from service.access import Access
+from service.api.metrics import Metrics
+from service.changes.intake import Intake
+from service.changes.types import ResourceType
+from service.config import Settings
+from service.delivery.dispatcher import Dispatcher
+from service.delivery.keyring import KeyRing
+from service.store.store import Store
+from service.watches.registrar import Registrar
+from service.watches.registry import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """One running service."""
+
+    settings: Settings
+    store: Store
+    types: Mapping[str, ResourceType]
+    access: Access
+    registry: Registry
+    registrar: Registrar
+    keyring: KeyRing
+    intake: Intake
+    dispatcher: Dispatcher
+    metrics: Metrics
+
+
+SERVICES = web.AppKey("services", Services)

@@ -1,0 +1,140 @@
+"""Watches over HTTP: register, read, change, remove, preview and test."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+
+from service import access, clock, errors, ids
+from service.api import answers
+from service.api.call import Call, page
+from service.changes import diff
+from service.delivery import outbox
+from service.journal import log
+from service.model import Change, Document, Event, Json, Role, WatchStatus
+from service.store import changes, resources
+from service.store.driver import Transaction
+from service.watches import preview as previews
+from service.watches import spec
+from service.watches.registrar import Registered
+
+ADMIN = frozenset({Role.ADMIN})
+
+
+async def create(call: Call) -> web.Response:
+    """Register a watch of the type that its ``objectType`` names."""
+    access.require(call.principal, ADMIN, "registering a watch")
+    return await register(call, None)
+
+
+async def register(call: Call, object_type: str | None) -> web.Response:
+    """Register a watch, of this type if it came through the type's collection."""
+    registered = await call.services.registrar.register(call.tenant, await call.json(), object_type)
+    answer = _answer(registered, 201)
+    answer.headers["Location"] = f"/api/v1/watches/{registered.watch.id}"
+    return answer
+
+
+async def list_(call: Call) -> web.Response:
+    """The tenant's watches, in the order of their registration."""
+    call.only({"cursor", "limit"})
+    limit = call.limit()
+    found = await call.services.registrar.page(call.tenant, call.cursor(), limit + 1)
+    last = found[limit - 1].id if len(found) > limit else None
+    return answers.ok(page([spec.show(watch) for watch in found[:limit]], last))
+
+
+async def get(call: Call) -> web.Response:
+    """One watch, without its secrets."""
+    return answers.ok(spec.show(await call.services.registrar.get(call.tenant, call.part("id"))))
+
+
+async def replace(call: Call) -> web.Response:
+    """A PUT: the body is the whole watch, but for the secrets that it leaves out."""
+    return _answer(await call.services.registrar.replace(call.tenant, call.part("id"), await call.json()), 200)
+
+
+async def merge(call: Call) -> web.Response:
+    """A PATCH: a JSON Merge Patch."""
+    return _answer(await call.services.registrar.merge(call.tenant, call.part("id"), await call.json()), 200)
+
+
+async def delete(call: Call) -> web.Response:
+    """Remove a watch; what it has pending is canceled."""
+    await call.services.registrar.remove(call.tenant, call.part("id"))
+    return answers.nothing()
+
+
+async def preview(call: Call) -> web.Response:
+    """The exact request that a watch would send of a change, secrets masked; nothing is stored or sent."""
+    asked = previews.parse(await call.json())
+    if isinstance(asked.watch, str):
+        watch = await call.services.registrar.get(call.tenant, asked.watch)
+        warnings: tuple[errors.FieldError, ...] = ()
+    else:
+        try:
+            judged = call.services.registrar.check(call.tenant, asked.watch)
+        except errors.Invalid as error:
+            inside = [errors.FieldError(f"/watch{fault.pointer}", fault.detail) for fault in error.errors]
+            raise errors.Invalid.of(inside) from error
+        watch, warnings = judged.watch, judged.warnings
+    resource = asked.resource
+    if resource is None:
+        stored = await resources.one(call.services.store, call.tenant, watch.object_type, asked.object_id or "")
+        if stored is None or stored.document is None:
+            raise errors.Invalid.at("/objectId", f"there is no {watch.object_type} {asked.object_id}")
+        resource = stored.document
+    rtype = call.services.types[watch.object_type]
+    change = previews.change(watch, rtype, asked, resource, diff.diff, clock.now_ms())
+    keys = call.services.keyring.signing(watch.signature.crypto_key_ids)
+    request = previews.request(watch, change, keys, clock.now_ms())
+    return answers.ok({"request": request, "warnings": _warnings(warnings, "/watch")})
+
+
+async def test(call: Call) -> web.Response:
+    """Send a watch one delivery that says ``test``, made of a resource that is there, or of an example."""
+    watch = await call.services.registrar.get(call.tenant, call.part("id"))
+    if watch.status is WatchStatus.DISABLED:
+        raise errors.Conflict(f'watch {watch.id} is disabled: enable it first, with PATCH {{"status": "enabled"}}')
+    rtype = call.services.types[watch.object_type]
+    stored = await resources.latest(call.services.store, call.tenant, watch.object_type, watch.object_id)
+    now = clock.now_ms()
+    if stored is not None and stored.document is not None:
+        object_id, version, document = stored.id, stored.version, stored.document
+    else:
+        document = previews.example(rtype, watch.object_id)
+        object_id, version = watch.object_id or "example", 0
+    change = Change(
+        ids.new("chg", now),
+        call.tenant,
+        rtype.name,
+        object_id,
+        Event.TEST,
+        version,
+        now,
+        document,
+        document,
+        [],
+        rtype.collection,
+    )
+    recipient = call.services.registry.get(watch.id)
+
+    async def action(transaction: Transaction) -> str:
+        if recipient is None:
+            raise errors.NotFound(f"there is no watch {watch.id}")
+        await changes.insert(transaction, [change])
+        return (await outbox.enqueue(transaction, [(change, [recipient])], call.services.dispatcher, now))[0]
+
+    delivery_id = await call.services.store.write(action)
+    return answers.ok(await log.detail(call.services.store, call.tenant, delivery_id), 202)
+
+
+def _answer(registered: Registered, status: int) -> web.Response:
+    shown = spec.show(registered.watch, warnings=registered.warnings, signing_secret=registered.signing_secret)
+    return answers.ok(shown, status)
+
+
+def _warnings(found: tuple[errors.FieldError, ...], prefix: str) -> list[Json]:
+    listed: list[Any] = [{"pointer": prefix + warning.pointer, "detail": warning.detail} for warning in found]
+    return listed

@@ -1,0 +1,154 @@
+"""One running service, put together: everything with a lifetime, in the order in which each needs the others.
+
+Background work runs in one task group: should a part of it die, the process ends, loudly, and whoever
+supervises it starts it again, which loses nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import resource
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from service import clock, errors, vault
+from service.access import Access
+from service.api import routes
+from service.api.metrics import Metrics
+from service.api.services import Services
+from service.changes import types
+from service.changes.intake import Intake
+from service.config import Settings
+from service.delivery import send
+from service.delivery.authenticate import Tokens
+from service.delivery.dispatcher import Dispatcher
+from service.delivery.egress import Guard
+from service.delivery.keyring import KeyRing
+from service.delivery.sender import Sender
+from service.journal import retention
+from service.store import keys, store
+from service.store.driver import Transaction
+from service.store.store import Store
+from service.watches.registrar import Registrar
+from service.watches.registry import Registry
+
+log = logging.getLogger(__name__)
+
+CANARY = "webhook-watch"
+LAST_ANSWERS = 2.0  # seconds that calls under way have when the server stops
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A service that answers."""
+
+    services: Services
+    url: str  # where
+    new_admin_key: str | None  # made at this start, to be shown once
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Running]:
+    """Start a service and stop it at the end of the block, gracefully.
+
+    Raises:
+        ConfigError: it cannot start with these settings; nothing was left half done.
+    """
+    try:
+        async with asyncio.TaskGroup() as group, AsyncExitStack() as stack:
+            yield await _start(settings, group, stack)
+            log.info("stopping")
+    except* errors.ConfigError as group_error:
+        raise group_error.exceptions[0] from None
+
+
+async def _start(settings: Settings, group: asyncio.TaskGroup, stack: AsyncExitStack) -> Running:
+    _raise_file_limit()
+    known = types.load(settings.resources)
+    opened = await stack.enter_async_context(store.opened(settings.database.url, group))
+    box = vault.Vault.load(settings.secret.key, settings.database.key_file)
+    await _check_vault(opened, box)
+
+    access = Access(opened)
+    new_key = await access.bootstrap(settings.admin.key)
+    keyring = KeyRing(opened, box)
+    await keyring.load()
+    guard = Guard(settings.egress.allow)
+    registry = Registry()
+    registrar = Registrar(opened, registry, box, keyring, known, guard.check)
+    await registrar.load()
+
+    metrics = Metrics()
+    client = await stack.enter_async_context(send.session(guard))
+    tokens = await stack.enter_async_context(Tokens(client, clock.now_ms, registrar.keep_refresh_token))
+    dispatcher = Dispatcher(
+        opened,
+        registrar,
+        Sender(client, keyring, tokens, observe=metrics.attempted),
+        concurrency=settings.delivery.concurrency_per_watch,
+        buffer=settings.delivery.buffer_per_watch,
+    )
+    registrar.listen(dispatcher)
+    intake = Intake(opened, registry, dispatcher, observe=metrics.changed)
+    _add_gauges(metrics, opened, registry, dispatcher)
+    services = Services(settings, opened, known, access, registry, registrar, keyring, intake, dispatcher, metrics)
+
+    dispatching = group.create_task(dispatcher.run(), name="dispatcher")
+    stack.push_async_callback(_stop_dispatcher, dispatcher, dispatching, settings.delivery.shutdown_grace)
+    sweeping = group.create_task(
+        retention.run(opened, settings.log.retention_days, settings.log.retention_interval), name="retention"
+    )
+    stack.callback(sweeping.cancel)
+
+    runner = web.AppRunner(routes.application(services), access_log=None, shutdown_timeout=LAST_ANSWERS)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    site = web.TCPSite(runner, settings.server.host, settings.server.port, backlog=1024)
+    try:
+        await site.start()
+    except OSError as error:
+        raise errors.ConfigError(
+            f"cannot listen on {settings.server.host}:{settings.server.port}: {error.strerror}"
+        ) from error
+    host, port = runner.addresses[0][:2]
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    log.info("listening on %s with %d resource types and %d watches", url, len(known), len(registry))
+    return Running(services, url, new_key)
+
+
+async def _check_vault(opened: Store, box: vault.Vault) -> None:
+    """Refuse to start with an encryption key that cannot open what is stored."""
+    sealed = await keys.meta(opened, "canary")
+    if sealed is None:
+
+        async def action(transaction: Transaction) -> None:
+            await keys.set_meta(transaction, "canary", box.seal(CANARY.encode()))
+
+        await opened.write(action)
+        return
+    try:
+        box.open(sealed)
+    except vault.VaultError as error:
+        raise errors.ConfigError(f"secret.key: {error.detail}") from error
+
+
+def _add_gauges(metrics: Metrics, opened: Store, registry: Registry, dispatcher: Dispatcher) -> None:
+    metrics.gauge("webhook_watch_watches", "Watches registered", lambda: len(registry))
+    metrics.gauge("webhook_watch_in_flight", "Delivery attempts under way", lambda: dispatcher.in_flight)
+    metrics.gauge("webhook_watch_commits_total", "Transactions committed", opened.commits)
+
+
+async def _stop_dispatcher(dispatcher: Dispatcher, task: asyncio.Task[None], grace: float) -> None:
+    await dispatcher.stop(grace)
+    await asyncio.wait((task,))
+
+
+def _raise_file_limit() -> None:
+    """Each callback under way is an open socket: take as many as the system lets us have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,0 +1,1 @@
+"""How a change comes to be: types and their dialects, pure operations, detection, intake."""

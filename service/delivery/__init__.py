@@ -1,0 +1,1 @@
+"""How it gets there: rendering is done, so sign, authenticate, guard, send, settle, try again."""

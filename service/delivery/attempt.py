@@ -1,0 +1,97 @@
+"""One attempt, as values: the request that is sent, and what its outcome means for the delivery."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from service import __version__, clock
+from service.delivery import retry, sign
+from service.delivery.recipient import Recipient, RenderError
+from service.model import Change, CryptoKey, DeliveryStatus, Outcome, Reason, Request, Watch
+from service.store.deliveries import Job
+
+USER_AGENT = f"webhook-watch/{__version__}"
+BODILESS = ("GET", "DELETE")  # contract, section 5: these carry no body
+# CloudEvents HTTP binding, 3.1.3.2: what is not printable ASCII, and space, double quote and percent, is encoded.
+CE_SAFE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%')
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What follows from an outcome."""
+
+    status: DeliveryStatus
+    reason: Reason | None
+    due: int | None = None  # the next attempt, while pending
+    gone: bool = False  # the receiver wants no more: the watch is disabled
+    hold_until: int | None = None  # the receiver asks the whole watch to wait
+
+
+def body(job: Job, recipient: Recipient) -> bytes:
+    """The body of every attempt of this delivery; RenderError when the template cannot make it."""
+    return job.body if job.body is not None else recipient.body(job.change)
+
+
+def request(
+    job: Job,
+    recipient: Recipient,
+    payload: bytes,
+    keys: Sequence[CryptoKey],
+    authorization: str | None,
+    now: int,
+) -> Request:
+    """The request of one attempt at ``now``; RenderError when the address cannot be made.
+
+    The signature covers exactly what is sent: for a method without a body, the empty one.
+    """
+    watch = recipient.watch
+    bodiless = watch.method in BODILESS
+    sent = b"" if bodiless else payload
+    headers = {} if bodiless else {"content-type": "application/json"}
+    headers["user-agent"] = USER_AGENT
+    headers.update(watch.headers)
+    if authorization is not None:
+        headers["authorization"] = authorization
+    headers.update(sign.headers(keys if watch.signature.enabled else (), job.id, now // 1000, sent))
+    headers.update(_cloud_event(job.change))
+    return Request(
+        watch.method, recipient.address(job.change), headers, None if bodiless else sent, watch.retry.timeout
+    )
+
+
+def unsent(error: RenderError) -> Outcome:
+    """The outcome of a delivery whose request could not be made."""
+    return Outcome(Reason.TOO_LARGE if error.too_large else Reason.TEMPLATE, error_message=error.detail)
+
+
+def judge(job: Job, watch: Watch, outcome: Outcome, now: int, jitter: float) -> Verdict:
+    """What an outcome means: taken, to be tried again at a time, or given up.
+
+    ``now`` is the end of the attempt; ``jitter`` a sample between 0 and 1.
+    """
+    if outcome.ok:
+        return Verdict(DeliveryStatus.SUCCEEDED, None)
+    if outcome.reason in {Reason.TEMPLATE, Reason.TOO_LARGE}:  # the same again would fail again
+        return Verdict(DeliveryStatus.FAILED, outcome.reason)
+    if outcome.status_code == 410:
+        return Verdict(DeliveryStatus.FAILED, outcome.reason, gone=True)
+    hold_until = None
+    if outcome.status_code in {429, 503}:
+        hold_until = retry.retry_after(outcome.headers.get("retry-after"), now)
+    due = None if job.single else retry.next_attempt(watch.retry.schedule, job.attempts + 1, now, jitter, hold_until)
+    status = DeliveryStatus.FAILED if due is None else DeliveryStatus.PENDING
+    return Verdict(status, outcome.reason, due, hold_until=hold_until)
+
+
+def _cloud_event(change: Change) -> dict[str, str]:
+    return {
+        "ce-specversion": "1.0",
+        "ce-id": change.id,
+        "ce-type": quote(f"{change.type}.{change.event}", safe=CE_SAFE),
+        "ce-source": quote(change.source, safe=CE_SAFE),
+        "ce-subject": quote(change.object_id, safe=CE_SAFE),
+        "ce-time": clock.rfc3339(change.time),
+        "ce-sequence": str(change.version),
+    }

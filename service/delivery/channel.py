@@ -1,0 +1,25 @@
+"""What the dispatcher knows of one watch: a bounded handful of jobs, and whether more wait in the table."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from service.store.deliveries import Job
+
+
+@dataclass(slots=True)
+class Channel:
+    """The way to one receiver. Channels share nothing, so a dead receiver holds up only its own."""
+
+    watch_id: str
+    waiting: deque[Job] = field(default_factory=deque)  # leased to us, not being sent yet
+    running: int = 0  # attempts under way
+    backlog: bool = False  # the table has claimable ones that are due
+    hold_until: int = 0  # nothing is sent before
+    wake_at: int | None = None  # the earliest timer set for it
+
+    @property
+    def held(self) -> int:
+        """How many jobs it has in memory."""
+        return len(self.waiting) + self.running

@@ -1,0 +1,336 @@
+"""Sending what is due, each watch at its own pace.
+
+Every watch has a channel: at most ``concurrency`` attempts under way, a bounded handful of leased jobs
+behind them, and a flag that says whether more wait in the table. Channels share nothing but the event loop,
+so that a receiver which never answers fills its own channel and no other. Jobs come to a channel three ways:
+handed on in memory by the commit that made them, handed on by the settlement of the one before them in their
+lane, or claimed from the table when the channel runs dry. What is not due yet exists in the table alone; a
+timer for each watch, not for each delivery, says when to look.
+
+An outcome is settled through the group commit, and the channel's place is held until it is durable, so that
+a database which cannot write stops the sending instead of losing what came of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import logging
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from itertools import islice
+from typing import Any
+
+from service import clock, errors, ids
+from service.delivery.channel import Channel
+from service.delivery.recipient import Recipients, is_active
+from service.delivery.sender import Sender
+from service.model import DeliveryStatus, StatusReason
+from service.store import deliveries, watches
+from service.store.deliveries import Job, Settlement
+from service.store.driver import Transaction
+from service.store.store import Store
+
+log = logging.getLogger(__name__)
+
+MOST_JOBS = 5000  # in memory at once, all channels together; past it each channel may still hold a few:
+FEWEST_JOBS = 4  # or receivers that never answer would fill the memory and starve the others
+CLAIMS_AT_ONCE = 100
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds between tries to settle while the database cannot write
+
+
+class Dispatcher:
+    """The queue's one consumer in this process. ``run`` it in a task group."""
+
+    def __init__(
+        self,
+        store: Store,
+        recipients: Recipients,
+        sender: Sender,
+        *,
+        concurrency: int = 32,
+        buffer: int = 128,
+        now: Callable[[], int] = clock.now_ms,
+    ) -> None:
+        self.worker_id = ids.new("wrk")
+        self._store = store
+        self._recipients = recipients
+        self._sender = sender
+        self._concurrency = concurrency
+        self._buffer = buffer
+        self._now = now
+        self._channels: dict[str, Channel] = {}
+        self._hungry: dict[str, None] = {}  # watches to claim for, in the order they asked
+        self._timers: list[tuple[int, str]] = []
+        self._jobs = 0  # in memory
+        self._active: set[asyncio.Task[None]] = set()
+        self._nudge = asyncio.Event()
+        self._stopping = False
+        self._group: asyncio.TaskGroup | None = None
+
+    async def run(self) -> None:
+        """Take over what an earlier process left, then claim what is due until ``stop``."""
+        await self._store.write(lambda transaction: deliveries.take_over(transaction, self.worker_id))
+        for row in await watches.everyone(self._store):
+            if row.hold_until > self._now():
+                self._channel(row.id).hold_until = row.hold_until
+        for watch_id, due in (await deliveries.backlog(self._store)).items():
+            self.wake(watch_id, due)
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            for channel in self._channels.values():
+                self._pump(channel)
+            while not self._stopping:
+                self._fire_timers()
+                await self._feed()
+                await self._rest()
+            self._group = None
+
+    async def stop(self, grace: float) -> None:
+        """Begin nothing new; let what is under way end within ``grace`` seconds, then leave it to the next process."""
+        self._stopping = True
+        self._nudge.set()
+        if self._active:
+            _, late = await asyncio.wait(self._active, timeout=grace)
+            for task in late:
+                task.cancel()
+            if late:
+                log.warning("%d deliveries were cut off at the stop; they will be sent again", len(late))
+
+    # What the outbox and the watches say to it
+
+    def room(self, watch_id: str) -> int:
+        """How many more deliveries of a watch may be handed on in memory; none while older ones are in the table."""
+        channel = self._channels.get(watch_id)
+        if self._group is None or self._stopping:
+            return 0
+        if channel is None:
+            return self._capacity(0)
+        return 0 if channel.backlog or channel.hold_until > self._now() else self._capacity(channel.held)
+
+    def offer(self, jobs: Sequence[Job]) -> None:
+        """Send these, which are leased to us already."""
+        touched = {}
+        for job in jobs:
+            channel = self._channel(job.watch_id)
+            channel.waiting.append(job)
+            touched[job.watch_id] = channel
+        self._jobs += len(jobs)
+        for channel in touched.values():
+            self._pump(channel)
+
+    def wake(self, watch_id: str, due: int) -> None:
+        """Something of this watch waits in the table and may be sent from ``due`` on."""
+        channel = self._channel(watch_id)
+        due = max(due, channel.hold_until)
+        if due <= self._now():
+            channel.backlog = True
+            self._ask(channel)
+        elif channel.wake_at is None or due < channel.wake_at:
+            channel.wake_at = due
+            heapq.heappush(self._timers, (due, watch_id))
+            self._nudge.set()
+
+    def watch_changed(self, watch_id: str) -> None:
+        """A watch was enabled, disabled, changed or deleted: take up its deliveries again, or lay them down."""
+        channel = self._channel(watch_id)
+        if is_active(self._recipients.recipient(watch_id)):
+            self.wake(watch_id, self._now())
+        elif channel.waiting:
+            self._lay_down(channel)
+
+    @property
+    def in_flight(self) -> int:
+        """Attempts under way."""
+        return sum(channel.running for channel in self._channels.values())
+
+    # Feeding the channels from the table
+
+    def _ask(self, channel: Channel) -> None:
+        self._hungry[channel.watch_id] = None
+        self._nudge.set()
+
+    async def _feed(self) -> None:
+        """Claim for the watches that ask, a hundred in one transaction."""
+        while self._hungry and not self._stopping:
+            asking = [self._channel(watch_id) for watch_id in islice(self._hungry, CLAIMS_AT_ONCE)]
+            claims = []
+            for channel in asking:
+                del self._hungry[channel.watch_id]
+                limit = self._capacity(channel.held)
+                if limit > 0 and self._may_send(channel):
+                    claims.append(self._claim(channel, limit))
+            for jobs in await asyncio.gather(*claims):
+                self.offer(jobs)
+
+    def _capacity(self, held: int) -> int:
+        """How many more jobs a channel that holds so many may take."""
+        return max(0, min(self._buffer - held, max(MOST_JOBS - self._jobs, FEWEST_JOBS - held)))
+
+    async def _claim(self, channel: Channel, limit: int) -> list[Job]:
+        try:
+            jobs, next_due = await self._store.submit(self._claim_batch, (channel.watch_id, limit))
+        except errors.Unavailable as error:
+            log.warning("cannot claim deliveries: %s", error.detail)
+            self.wake(channel.watch_id, self._now() + int(LONGEST_PAUSE * 1000))
+            return []
+        channel.backlog = len(jobs) == limit
+        if not channel.backlog and next_due is not None:
+            self.wake(channel.watch_id, next_due)
+        return jobs
+
+    async def _claim_batch(
+        self, transaction: Transaction, items: Sequence[tuple[str, int]]
+    ) -> list[tuple[list[Job], int | None]]:
+        now = self._now()
+        return [await deliveries.claim(transaction, watch_id, self.worker_id, now, limit) for watch_id, limit in items]
+
+    def _fire_timers(self) -> None:
+        now = self._now()
+        while self._timers and self._timers[0][0] <= now:
+            due, watch_id = heapq.heappop(self._timers)
+            channel = self._channel(watch_id)
+            if channel.wake_at == due:
+                channel.wake_at = None
+            self.wake(watch_id, due)
+
+    async def _rest(self) -> None:
+        if self._stopping:
+            return
+        delay = None if not self._timers else max(0.0, (self._timers[0][0] - self._now()) / 1000)
+        try:
+            async with asyncio.timeout(delay):
+                await self._nudge.wait()
+        except TimeoutError:
+            return
+        self._nudge.clear()
+
+    # Sending
+
+    def _channel(self, watch_id: str) -> Channel:
+        channel = self._channels.get(watch_id)
+        if channel is None:
+            channel = self._channels[watch_id] = Channel(watch_id)
+        return channel
+
+    def _may_send(self, channel: Channel) -> bool:
+        return channel.hold_until <= self._now() and is_active(self._recipients.recipient(channel.watch_id))
+
+    def _pump(self, channel: Channel) -> None:
+        if self._group is None or self._stopping:
+            return
+        while channel.waiting and channel.running < self._concurrency:
+            channel.running += 1
+            self._spawn(self._drain(channel, channel.waiting.popleft()))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        if self._group is None:
+            work.close()
+            return
+        task = self._group.create_task(work)
+        self._active.add(task)
+        task.add_done_callback(self._active.discard)
+
+    async def _drain(self, channel: Channel, job: Job) -> None:
+        """Send this job and then the channel's next, for as long as there are any."""
+        following: Job | None = job
+        try:
+            while following is not None:
+                await self._deliver(channel, following)
+                self._jobs -= 1
+                following = None
+                if channel.waiting and not self._stopping:
+                    if self._may_send(channel):
+                        following = channel.waiting.popleft()
+                    else:
+                        self._lay_down(channel)
+        finally:
+            channel.running -= 1
+        if channel.backlog and channel.held <= self._buffer // 2:
+            self._ask(channel)
+
+    async def _deliver(self, channel: Channel, job: Job) -> None:
+        recipient = self._recipients.recipient(job.watch_id)
+        if recipient is None:  # deleted meanwhile: its deliveries are canceled already
+            return
+        if not is_active(recipient):
+            await self._give_back([job])
+            return
+        settlement, verdict = await self._sender.attempt(job, recipient)
+        if verdict.hold_until is not None:
+            await self._hold(channel, verdict.hold_until)
+        await self._settle(settlement)
+        if verdict.gone:
+            await self._recipients.disable(job.watch_id, StatusReason.GONE)
+        if settlement.due is not None:
+            self.wake(job.watch_id, settlement.due)
+
+    async def _settle(self, settlement: Settlement) -> None:
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                await self._store.submit(self._settle_batch, settlement)
+                return
+            except errors.Unavailable as error:
+                if self._stopping:
+                    log.warning("delivery %s ended without being settled; it will be sent again", settlement.job.id)
+                    return
+                log.warning("cannot settle deliveries: %s", error.detail)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, LONGEST_PAUSE)
+
+    async def _settle_batch(self, transaction: Transaction, items: Sequence[Settlement]) -> list[None]:
+        now = self._now()
+        mine = {item.job.watch_id for item in items if self._may_go_on(item)}
+        onward = await deliveries.settle(transaction, items, mine, self.worker_id, now)
+        transaction.after_commit(lambda: self._after_settling(items, onward))
+        return [None] * len(items)
+
+    def _may_go_on(self, item: Settlement) -> bool:
+        """Whether the next of its lane may be leased to us at once."""
+        return not self._stopping and self._may_send(self._channel(item.job.watch_id))
+
+    def _after_settling(self, items: Iterable[Settlement], onward: Sequence[Job]) -> None:
+        self.offer(onward)
+        handed = {job.watch_id for job in onward}
+        for item in items:
+            watch_id = item.job.watch_id
+            if item.status is not DeliveryStatus.PENDING and item.job.lane is not None and watch_id not in handed:
+                channel = self._channel(watch_id)
+                if channel.hold_until > self._now():
+                    self.wake(watch_id, channel.hold_until)
+
+    async def _hold(self, channel: Channel, until: int) -> None:
+        """The receiver asked for a pause: hold the whole watch, also across a restart."""
+        if until <= channel.hold_until:
+            return
+        channel.hold_until = until
+        self._lay_down(channel)
+        try:
+            await self._store.write(lambda transaction: watches.hold(transaction, channel.watch_id, until))
+        except errors.Unavailable as error:
+            log.warning("cannot note that watch %s waits: %s", channel.watch_id, error.detail)
+
+    def _lay_down(self, channel: Channel) -> None:
+        """Give the channel's waiting jobs back to the table; a timer or an enabled watch takes them up again."""
+        jobs = list(channel.waiting)
+        channel.waiting.clear()
+        channel.backlog = False
+        self._jobs -= len(jobs)
+        if jobs:
+            self._spawn(self._give_back(jobs))
+        if channel.hold_until > self._now():
+            self.wake(channel.watch_id, channel.hold_until)
+
+    async def _give_back(self, jobs: Sequence[Job]) -> None:
+        try:
+            await self._store.submit(self._release_batch, [job.id for job in jobs])
+        except errors.Unavailable as error:
+            log.warning("cannot give deliveries back (%s); the next start frees them", error.detail)
+            return
+        for job in jobs:
+            if is_active(self._recipients.recipient(job.watch_id)):
+                self.wake(job.watch_id, self._now())
+
+    async def _release_batch(self, transaction: Transaction, items: Sequence[list[str]]) -> list[None]:
+        await deliveries.release(transaction, self.worker_id, [id_ for item in items for id_ in item])
+        return [None] * len(items)

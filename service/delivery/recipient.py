@@ -1,0 +1,58 @@
+"""What delivery needs to know of the watches, which lie above it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from service.model import Change, StatusReason, Watch
+
+
+class RenderError(Exception):
+    """A template cannot make a request of this change; the same again would fail again."""
+
+    def __init__(self, detail: str, *, too_large: bool = False) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.too_large = too_large
+
+
+class Recipient(Protocol):
+    """A watch that is ready to be told: its template compiled, its secrets open."""
+
+    @property
+    def watch(self) -> Watch:
+        """The registration as it is now."""
+        ...
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """Everything that no log line may show."""
+        ...
+
+    def body(self, change: Change) -> bytes:
+        """The request body; RenderError when the template cannot make one."""
+        ...
+
+    def address(self, change: Change) -> str:
+        """The URL, its placeholders filled; RenderError when they cannot be."""
+        ...
+
+
+class Recipients(Protocol):
+    """All watches."""
+
+    def recipient(self, watch_id: str) -> Recipient | None:
+        """One watch, or None once it is deleted."""
+        ...
+
+    async def disable(self, watch_id: str, reason: StatusReason) -> None:
+        """Stop telling it, and say why."""
+        ...
+
+
+def is_active(recipient: Recipient | None) -> bool:
+    """Whether deliveries may be sent to it now: enabled, and not waiting for its owner's authorization."""
+    if recipient is None:
+        return False
+    watch = recipient.watch
+    return watch.status == "enabled" and watch.status_reason != StatusReason.AUTHORIZATION

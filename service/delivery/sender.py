@@ -1,0 +1,113 @@
+"""Making one attempt: render, authorize, sign, send, and write down what came of it."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import aiohttp
+
+from service import clock
+from service.delivery import attempt, authenticate, masking, send
+from service.delivery.keyring import KeyRing
+from service.delivery.recipient import Recipient, RenderError
+from service.model import CryptoKey, Outcome, Reason, Request
+from service.store.deliveries import Attempt, Job, Settlement
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Exchange:
+    """What one attempt was made of, for the log, as far as it came."""
+
+    payload: bytes | None = None
+    request: Request | None = None
+    token: str | None = None
+
+
+class Sender:
+    """Everything that an attempt needs besides the delivery itself."""
+
+    def __init__(
+        self,
+        client: aiohttp.ClientSession,
+        keyring: KeyRing,
+        tokens: authenticate.Tokens,
+        *,
+        now: Callable[[], int] = clock.now_ms,
+        jitter: Callable[[], float] = random.random,
+        observe: Callable[[Outcome], None] = lambda _outcome: None,
+    ) -> None:
+        self._client = client
+        self._keyring = keyring
+        self._tokens = tokens
+        self._now = now
+        self._jitter = jitter
+        self._observe = observe
+
+    async def attempt(self, job: Job, recipient: Recipient) -> tuple[Settlement, attempt.Verdict]:
+        """Send a delivery once; what to settle and what follows. Raises nothing but CancelledError."""
+        started = self._now()
+        keys = self._keyring.signing(recipient.watch.signature.crypto_key_ids)
+        exchange = Exchange()
+        try:
+            outcome = await self._exchange(job, recipient, keys, exchange)
+        except RenderError as error:
+            outcome = attempt.unsent(error)
+        except Exception:  # a bug of ours must not stop the deliveries of others, nor lose this one
+            log.exception("delivery %s could not be attempted", job.id)
+            outcome = Outcome(Reason.PROTOCOL, error_message="internal error; see the service's own log")
+        self._observe(outcome)
+        verdict = attempt.judge(job, recipient.watch, outcome, self._now(), self._jitter())
+        record = _record(recipient, keys, exchange, outcome, started)
+        body = exchange.payload.decode() if job.body is None and exchange.payload is not None else None
+        return Settlement(job, record, body, verdict.status, verdict.reason, verdict.due), verdict
+
+    async def _exchange(self, job: Job, recipient: Recipient, keys: Iterable[CryptoKey], exchange: Exchange) -> Outcome:
+        watch = recipient.watch
+        exchange.payload = attempt.body(job, recipient)
+        for fresh in (False, True):
+            try:
+                authorization = await self._authorization(recipient, exchange)
+            except authenticate.TokenError as error:
+                exchange.request = attempt.request(job, recipient, exchange.payload, list(keys), None, self._now())
+                return Outcome(Reason.TOKEN, error_message=error.detail)
+            exchange.request = attempt.request(job, recipient, exchange.payload, list(keys), authorization, self._now())
+            outcome = await send.exchange(self._client, exchange.request)
+            if outcome.status_code != 401 or exchange.token is None or fresh:
+                break
+            # The token may have been revoked before its time: once more, with a new one.
+            self._tokens.drop(watch.id, exchange.token)
+        return outcome
+
+    async def _authorization(self, recipient: Recipient, exchange: Exchange) -> str | None:
+        watch = recipient.watch
+        if watch.basic_auth is not None:
+            return authenticate.basic(watch.basic_auth)
+        if watch.oauth2 is not None:
+            exchange.token = await self._tokens.get(watch.id, watch.oauth2)
+            return f"Bearer {exchange.token}"
+        return None
+
+
+def _record(recipient: Recipient, keys: list[CryptoKey], exchange: Exchange, outcome: Outcome, started: int) -> Attempt:
+    """What the log shows of an attempt, with everything secret masked."""
+    watch, request = recipient.watch, exchange.request
+    secrets = recipient.secrets | masking.secrets_of_keys(keys)
+    if exchange.token is not None:
+        secrets |= {exchange.token}
+    return Attempt(
+        started=started,
+        duration=outcome.duration,
+        method=watch.method,
+        address=request.url if request is not None else watch.address,
+        request_headers={} if request is None else masking.headers(request.headers, secrets, watch.headers.keys()),
+        status_code=outcome.status_code,
+        response_headers=masking.headers(outcome.headers, secrets),
+        response_body=masking.mask(masking.printable(outcome.body), secrets),
+        reason=outcome.reason,
+        error_message=None if outcome.error_message is None else masking.mask(outcome.error_message, secrets),
+    )

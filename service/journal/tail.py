@@ -1,0 +1,48 @@
+"""Following the log: each new delivery, attempt and change of status, in the order of commits, without a gap."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from service.journal import log
+from service.model import Document
+from service.store import journal
+from service.store.store import Store
+
+WINDOW = 500  # lines of the journal that are read at once
+PAUSE = 0.05  # seconds between two looks while commits keep coming: a tail costs the writer nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One event: its place in the journal, what kind it is, and the delivery as a list row at that time."""
+
+    seq: int
+    kind: str  # created, attempt or status
+    delivery: Document
+
+
+async def follow(
+    store: Store, tenant: str, after: int | None, filters: log.Filters, heartbeat: float
+) -> AsyncIterator[Line | int]:
+    """Lines after ``after`` (None: only new ones); after ``heartbeat`` silent seconds, the place reached as a number.
+
+    The place goes on over lines that the filters hide too, so that whoever resumes there misses nothing and
+    reads nothing twice.
+    """
+    place = await journal.last_seq(store) if after is None else after
+    while True:
+        commit = store.commits()
+        newest = await journal.last_seq(store)
+        moved = newest > place
+        while place < newest:
+            until = min(newest, max(place, await journal.first_seq(store) - 1) + WINDOW)
+            for row in await journal.events(store, tenant, place, until, filters):
+                yield Line(row["seq"], row["kind"], log.summary(row))
+            place = until
+        if moved:
+            await asyncio.sleep(PAUSE)
+        if not await store.committed_since(commit, heartbeat):
+            yield place

@@ -1,0 +1,66 @@
+"""The committed changes: the outbox that deliveries are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import orjson
+
+from service.model import Change, Document, Event
+from service.store import sql
+from service.store.driver import Row, Transaction
+
+Q = sql.beside(__file__)
+
+
+async def insert(transaction: Transaction, changes: Sequence[Change]) -> None:
+    """Write changes down."""
+    await transaction.many(
+        Q.insert,
+        [
+            {
+                "id": change.id,
+                "tenant": change.tenant,
+                "type": change.type,
+                "object_id": change.object_id,
+                "event": change.event,
+                "version": change.version,
+                "time": change.time,
+                "source": change.source,
+                "before": _text(change.before),
+                "after": _text(change.after),
+                "diff": orjson.dumps(change.diff).decode(),
+            }
+            for change in changes
+        ],
+    )
+
+
+async def purge(transaction: Transaction, before_id: str, limit: int) -> int:
+    """Delete up to ``limit`` changes older than this id that no delivery leans on; how many went."""
+    return len(await transaction.fetch(Q.purge, {"before": before_id, "limit": limit}))
+
+
+def from_row(row: Row) -> Change:
+    """The change in a row whose columns are named as the table's, its id ``change_id``."""
+    return Change(
+        id=row["change_id"],
+        tenant=row["tenant"],
+        type=row["type"],
+        object_id=row["object_id"],
+        event=Event(row["event"]),
+        version=row["version"],
+        time=row["time"],
+        before=_document(row["before"]),
+        after=_document(row["after"]),
+        diff=orjson.loads(row["diff"]),
+        source=row["source"],
+    )
+
+
+def _text(document: Document | None) -> str | None:
+    return None if document is None else orjson.dumps(document).decode()
+
+
+def _document(text: str | None) -> Document | None:
+    return None if text is None else orjson.loads(text)

@@ -1,0 +1,10 @@
+-- name: insert
+INSERT INTO changes (id, tenant, type, object_id, event, version, time, source, before, after, diff)
+VALUES (:id, :tenant, :type, :object_id, :event, :version, :time, :source, :before, :after, :diff);
+
+-- name: purge       old changes that no delivery leans on any more
+DELETE FROM changes WHERE id IN (
+    SELECT c.id FROM changes AS c
+    WHERE c.id < :before AND NOT EXISTS (SELECT 1 FROM deliveries AS d WHERE d.change_id = c.id)
+    ORDER BY c.id LIMIT :limit
+) RETURNING id;

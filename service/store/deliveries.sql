@@ -1,0 +1,122 @@
+-- name: busy_lanes  lanes with a pending delivery; :lanes is [[watch, lane], ...]
+SELECT k.value->>0 AS watch_id, k.value->>1 AS lane
+FROM json_each(:lanes) AS k
+WHERE EXISTS (
+    SELECT 1 FROM deliveries AS d
+    WHERE d.watch_id = k.value->>0 AND d.lane = k.value->>1 AND d.status = 'pending'
+);
+
+-- name: insert
+INSERT INTO deliveries
+    (id, tenant, watch_id, change_id, object_type, object_id, object_event, version, lane, status, due, worker, fence,
+     single, created)
+VALUES
+    (:id, :tenant, :watch_id, :change_id, :object_type, :object_id, :object_event, :version, :lane, 'pending', :due,
+     :worker, :fence, :single, :created);
+
+-- name: claim       the oldest due ones of one watch
+UPDATE deliveries SET worker = :worker, fence = fence + 1
+WHERE id IN (
+    SELECT id FROM deliveries
+    WHERE watch_id = :watch_id AND status = 'pending' AND worker IS NULL AND due IS NOT NULL AND due <= :now
+    ORDER BY due, id LIMIT :limit
+)
+RETURNING id;
+
+-- name: next_due
+SELECT min(due) AS due FROM deliveries
+WHERE watch_id = :watch_id AND status = 'pending' AND worker IS NULL AND due IS NOT NULL;
+
+-- name: advance     the head of each lane that has lost the one before it; :lanes is [[watch, lane], ...]
+UPDATE deliveries SET due = :now, worker = :worker, fence = fence + 1
+WHERE due IS NULL AND status = 'pending' AND id IN (
+    SELECT (
+        SELECT d.id FROM deliveries AS d
+        WHERE d.watch_id = k.value->>0 AND d.lane = k.value->>1 AND d.status = 'pending'
+        ORDER BY d.version LIMIT 1
+    )
+    FROM json_each(:lanes) AS k
+)
+RETURNING id;
+
+-- name: jobs        what sending these takes; :ids is [id, ...]
+SELECT d.id, d.watch_id, d.lane, d.fence, d.attempts, d.single, b.body,
+       c.id AS change_id, c.tenant, c.type, c.object_id, c.event, c.version, c.time, c.source, c.before, c.after, c.diff
+FROM json_each(:ids) AS k
+JOIN deliveries AS d ON d.id = k.value
+JOIN changes AS c ON c.id = d.change_id
+LEFT JOIN bodies AS b ON b.delivery_id = d.id
+ORDER BY d.due, d.id;
+
+-- name: save_body   fixed by the first attempt
+INSERT INTO bodies (delivery_id, body)
+SELECT :id, :body WHERE EXISTS (SELECT 1 FROM deliveries WHERE id = :id AND fence = :fence)
+ON CONFLICT (delivery_id) DO NOTHING;
+
+-- name: save_attempt
+INSERT INTO attempts
+    (delivery_id, number, started, duration, method, address, request_headers, status_code, response_headers,
+     response_body, reason, error_message)
+SELECT :id, :number, :started, :duration, :method, :address, :request_headers, :status_code, :response_headers,
+       :response_body, :reason, :error_message
+WHERE EXISTS (SELECT 1 FROM deliveries WHERE id = :id AND fence = :fence);
+
+-- name: settle      under the fence only: whoever lost the lease has nothing to say; a canceled one stays canceled
+UPDATE deliveries SET
+    attempts = :attempts,
+    worker = NULL,
+    due = CASE WHEN status = 'pending' THEN :due ELSE NULL END,
+    reason = CASE WHEN status = 'pending' THEN :reason ELSE reason END,
+    status = CASE WHEN status = 'pending' THEN :status ELSE status END
+WHERE id = :id AND fence = :fence;
+
+-- name: journal_attempt
+INSERT INTO journal (tenant, delivery_id, at, kind, status, reason, attempts, next_attempt)
+SELECT tenant, id, :now, :kind, status, reason, attempts, due FROM deliveries WHERE id = :id AND fence = :fence;
+
+-- name: journal_now
+INSERT INTO journal (tenant, delivery_id, at, kind, status, reason, attempts, next_attempt)
+VALUES (:tenant, :delivery_id, :at, :kind, :status, :reason, :attempts, :next_attempt);
+
+-- name: release     given back unsent
+UPDATE deliveries SET worker = NULL
+WHERE worker = :worker AND id IN (SELECT value FROM json_each(:ids));
+
+-- name: take_over   what a worker that is gone has left behind
+UPDATE deliveries SET worker = NULL, fence = fence + 1
+WHERE worker IS NOT NULL AND worker <> :worker;
+
+-- name: backlog     each watch that has claimable deliveries, and when the first is due: one index seek a watch
+WITH RECURSIVE waiting (watch_id) AS (
+    SELECT min(watch_id) FROM deliveries WHERE status = 'pending' AND worker IS NULL AND due IS NOT NULL
+    UNION ALL
+    SELECT (
+        SELECT min(d.watch_id) FROM deliveries AS d
+        WHERE d.status = 'pending' AND d.worker IS NULL AND d.due IS NOT NULL AND d.watch_id > waiting.watch_id
+    )
+    FROM waiting WHERE waiting.watch_id IS NOT NULL
+)
+SELECT w.watch_id, (
+    SELECT min(d.due) FROM deliveries AS d
+    WHERE d.watch_id = w.watch_id AND d.status = 'pending' AND d.worker IS NULL AND d.due IS NOT NULL
+) AS due
+FROM waiting AS w WHERE w.watch_id IS NOT NULL;
+
+-- name: journal_cancel
+INSERT INTO journal (tenant, delivery_id, at, kind, status, reason, attempts, next_attempt)
+SELECT tenant, id, :now, 'status', 'canceled', 'canceled', attempts, NULL
+FROM deliveries WHERE watch_id = :watch_id AND status = 'pending';
+
+-- name: cancel
+UPDATE deliveries SET status = 'canceled', reason = 'canceled', due = NULL, worker = NULL
+WHERE watch_id = :watch_id AND status = 'pending';
+
+-- name: again       one more attempt of a delivery that has ended, outside its lane
+UPDATE deliveries SET status = 'pending', reason = NULL, due = :now, lane = NULL, single = 1, worker = NULL
+WHERE id = :id AND status <> 'pending';
+
+-- name: hurry       a pending one is sent now instead of later
+UPDATE deliveries SET due = :now WHERE id = :id AND status = 'pending' AND worker IS NULL;
+
+-- name: pending     how many wait
+SELECT count(*) FROM deliveries WHERE status = 'pending';

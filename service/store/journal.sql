@@ -1,0 +1,62 @@
+-- name: list        newest first; @filters@ is made of the fragments below, never of input
+SELECT d.id, d.tenant, d.watch_id, d.object_type, d.object_id, d.object_event, d.status, d.reason, d.due, d.created,
+       d.attempts, w.name AS watch_name, w.address AS watch_address,
+       a.started, a.duration, a.method, a.address, a.request_headers, a.status_code, a.response_headers, a.error_message
+FROM deliveries AS d
+JOIN watches AS w ON w.id = d.watch_id
+LEFT JOIN attempts AS a ON a.delivery_id = d.id AND a.number = d.attempts
+WHERE d.tenant = :tenant AND @filters@
+ORDER BY d.id DESC LIMIT :limit;
+
+-- name: one
+SELECT d.id, d.tenant, d.watch_id, d.object_type, d.object_id, d.object_event, d.status, d.reason, d.due, d.created,
+       d.attempts, d.fence, w.name AS watch_name, w.address AS watch_address, w.deleted AS watch_deleted,
+       a.started, a.duration, a.method, a.address, a.request_headers, a.status_code, a.response_headers, a.error_message,
+       a.response_body, b.body
+FROM deliveries AS d
+JOIN watches AS w ON w.id = d.watch_id
+LEFT JOIN attempts AS a ON a.delivery_id = d.id AND a.number = d.attempts
+LEFT JOIN bodies AS b ON b.delivery_id = d.id
+WHERE d.tenant = :tenant AND d.id = :id;
+
+-- name: attempts
+SELECT number, started, duration, method, address, request_headers, status_code, response_headers, response_body,
+       reason, error_message
+FROM attempts WHERE delivery_id = :id ORDER BY number;
+
+-- name: events      what came after a line of the journal, as it was then
+SELECT j.seq, j.kind, j.at, j.status, j.reason, j.next_attempt AS due, j.attempts,
+       d.id, d.tenant, d.watch_id, d.object_type, d.object_id, d.object_event, d.created,
+       w.name AS watch_name, w.address AS watch_address,
+       a.started, a.duration, a.method, a.address, a.request_headers, a.status_code, a.response_headers, a.error_message
+FROM journal AS j
+JOIN deliveries AS d ON d.id = j.delivery_id
+JOIN watches AS w ON w.id = d.watch_id
+LEFT JOIN attempts AS a ON a.delivery_id = j.delivery_id AND a.number = j.attempts
+WHERE j.tenant = :tenant AND j.seq > :after AND j.seq <= :until AND @filters@
+ORDER BY j.seq;
+
+-- name: last_seq
+SELECT coalesce(max(seq), 0) FROM journal;
+
+-- name: first_seq
+SELECT coalesce(min(seq), 0) FROM journal;
+
+-- name: expired     deliveries that ended long ago, a few at a time
+SELECT id FROM deliveries WHERE id < :before AND status <> 'pending' ORDER BY id LIMIT :limit;
+
+-- name: drop_attempts
+DELETE FROM attempts WHERE delivery_id = :id;
+
+-- name: drop_body
+DELETE FROM bodies WHERE delivery_id = :id;
+
+-- name: drop_journal
+DELETE FROM journal WHERE seq IN (SELECT seq FROM journal WHERE at < :before ORDER BY seq LIMIT :limit) RETURNING seq;
+
+-- name: drop_delivery
+DELETE FROM deliveries WHERE id = :id;
+
+-- name: drop_watches deleted ones that the log does not name any more
+DELETE FROM watches WHERE deleted IS NOT NULL AND deleted < :before
+AND NOT EXISTS (SELECT 1 FROM deliveries AS d WHERE d.watch_id = watches.id);

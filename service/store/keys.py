@@ -1,0 +1,138 @@
+"""Tenants, the API keys that act for them, and their crypto keys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from service.model import Role
+from service.store import sql
+from service.store.driver import Reader, Row, Transaction
+
+Q = sql.beside(__file__)
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKeyRow:
+    """An API key, without the key: only its hash is stored."""
+
+    id: str
+    tenant: str
+    name: str | None
+    role: Role
+    created: int
+
+
+@dataclass(frozen=True, slots=True)
+class CryptoKeyRow:
+    """A crypto key, its secret sealed."""
+
+    id: str
+    tenant: str
+    name: str | None
+    algorithm: str
+    sealed: str
+    created: int
+
+
+async def add_tenant(transaction: Transaction, tenant: str, now: int) -> None:
+    """Make a tenant, unless it is there."""
+    await transaction.fetch(Q.add_tenant, {"id": tenant, "now": now})
+
+
+async def has_tenant(reader: Reader, tenant: str) -> bool:
+    """Whether there is such a tenant."""
+    return bool(await reader.fetch(Q.tenant, {"id": tenant}))
+
+
+async def save_api_key(transaction: Transaction, row: ApiKeyRow, hashed: str) -> None:
+    """Store a key; one with the same id is replaced."""
+    await transaction.fetch(
+        Q.save_api_key,
+        {
+            "id": row.id,
+            "tenant": row.tenant,
+            "name": row.name,
+            "role": row.role,
+            "hash": hashed,
+            "created": row.created,
+        },
+    )
+
+
+async def api_key_by_hash(reader: Reader, hashed: str) -> ApiKeyRow | None:
+    """Whose key has this hash."""
+    rows = await reader.fetch(Q.api_key_by_hash, {"hash": hashed})
+    return _api_key(rows[0]) if rows else None
+
+
+async def api_key(reader: Reader, tenant: str | None, id_: str) -> ApiKeyRow | None:
+    """One key of a tenant; of any tenant for None."""
+    rows = await reader.fetch(Q.api_key, {"tenant": tenant, "id": id_})
+    return _api_key(rows[0]) if rows else None
+
+
+async def api_keys(reader: Reader, tenant: str | None, after: str, limit: int) -> list[ApiKeyRow]:
+    """The next ``limit`` keys of a tenant in the order of ids; of all tenants for None."""
+    rows = await reader.fetch(Q.api_keys, {"tenant": tenant, "after": after, "limit": limit})
+    return [_api_key(row) for row in rows]
+
+
+async def delete_api_key(transaction: Transaction, id_: str) -> None:
+    """Revoke a key."""
+    await transaction.fetch(Q.delete_api_key, {"id": id_})
+
+
+async def save_crypto_key(transaction: Transaction, row: CryptoKeyRow) -> None:
+    """Store a new crypto key."""
+    await transaction.fetch(
+        Q.save_crypto_key,
+        {
+            "id": row.id,
+            "tenant": row.tenant,
+            "name": row.name,
+            "algorithm": row.algorithm,
+            "sealed": row.sealed,
+            "created": row.created,
+        },
+    )
+
+
+async def crypto_key(reader: Reader, tenant: str, id_: str) -> CryptoKeyRow | None:
+    """One crypto key of a tenant."""
+    rows = await reader.fetch(Q.crypto_key, {"tenant": tenant, "id": id_})
+    return _crypto_key(rows[0]) if rows else None
+
+
+async def crypto_keys(reader: Reader, tenant: str, after: str, limit: int) -> list[CryptoKeyRow]:
+    """The next ``limit`` crypto keys of a tenant in the order of ids."""
+    rows = await reader.fetch(Q.crypto_keys, {"tenant": tenant, "after": after, "limit": limit})
+    return [_crypto_key(row) for row in rows]
+
+
+async def all_crypto_keys(reader: Reader) -> list[CryptoKeyRow]:
+    """Every crypto key, for the key ring at the start."""
+    return [_crypto_key(row) for row in await reader.fetch(Q.all_crypto_keys)]
+
+
+async def delete_crypto_key(transaction: Transaction, id_: str) -> None:
+    """Delete a crypto key; the tables refuse it while a watch names it."""
+    await transaction.fetch(Q.delete_crypto_key, {"id": id_})
+
+
+async def meta(reader: Reader, name: str) -> str | None:
+    """A value that belongs to the database itself."""
+    rows = await reader.fetch(Q.get_meta, {"name": name})
+    return rows[0]["value"] if rows else None
+
+
+async def set_meta(transaction: Transaction, name: str, value: str) -> None:
+    """Set a value that belongs to the database itself."""
+    await transaction.fetch(Q.set_meta, {"name": name, "value": value})
+
+
+def _api_key(row: Row) -> ApiKeyRow:
+    return ApiKeyRow(row["id"], row["tenant"], row["name"], Role(row["role"]), row["created"])
+
+
+def _crypto_key(row: Row) -> CryptoKeyRow:
+    return CryptoKeyRow(row["id"], row["tenant"], row["name"], row["algorithm"], row["sealed"], row["created"])

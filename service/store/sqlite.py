@@ -1,0 +1,159 @@
+"""The SQLite driver: one connection that writes, one that reads, one that checkpoints.
+
+WAL lets readers go on while a transaction is written, and ``synchronous=FULL`` makes a commit durable before
+anyone hears of it. Checkpoints, which copy the log back into the database and fsync twice, run on a
+connection (and so a thread) of their own: inside the writer they would hold up every write behind them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiosqlite
+
+from service import errors
+from service.store.driver import Params, Row
+from service.store.sql import Query
+
+CHECKPOINT_INTERVAL = 1.0  # seconds
+LARGE_WAL = 64 * 1024 * 1024  # bytes, past which the writer itself waits for a whole checkpoint
+BUSY_TIMEOUT = 5000  # milliseconds
+TOKENS = {"@serial@": "INTEGER PRIMARY KEY AUTOINCREMENT"}
+
+PRAGMAS = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA foreign_keys = ON",
+    f"PRAGMA busy_timeout = {BUSY_TIMEOUT}",
+    "PRAGMA temp_store = MEMORY",
+    "PRAGMA cache_size = -16000",
+    "PRAGMA wal_autocheckpoint = 0",
+)
+
+
+class SqliteTransaction:
+    """The writer's connection while a transaction is open."""
+
+    def __init__(self, connection: aiosqlite.Connection) -> None:
+        self._connection = connection
+        self.actions: list[Callable[[], None]] = []
+
+    async def fetch(self, query: Query, params: Params | None = None) -> list[Row]:
+        """See driver.Reader."""
+        return list(await self._connection.execute_fetchall(query.text, dict(params or {})))
+
+    async def many(self, query: Query, rows: Sequence[Params]) -> None:
+        """See driver.Transaction."""
+        if rows:
+            await self._connection.executemany(query.text, rows)
+
+    def after_commit(self, action: Callable[[], None]) -> None:
+        """See driver.Transaction."""
+        self.actions.append(action)
+
+
+class SqliteDatabase:
+    """An open database file. Make one with ``opened``."""
+
+    def __init__(self, path: Path, writer: aiosqlite.Connection, reader: aiosqlite.Connection) -> None:
+        self._path = path
+        self._writer = writer
+        self._reader = reader
+
+    async def fetch(self, query: Query, params: Params | None = None) -> list[Row]:
+        """Rows of a query, from the last committed state."""
+        return list(await self._reader.execute_fetchall(query.text, dict(params or {})))
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[SqliteTransaction]:
+        """One transaction; the caller sees to it that there is one at a time."""
+        transaction = SqliteTransaction(self._writer)
+        try:
+            await self._writer.execute_fetchall("BEGIN IMMEDIATE")
+            yield transaction
+            await self._writer.execute_fetchall("COMMIT")
+        except BaseException as error:
+            if self._writer.in_transaction:
+                await asyncio.shield(self._writer.rollback())
+            if isinstance(error, sqlite3.OperationalError):
+                raise errors.Unavailable(
+                    f"the database cannot take writes now ({error}); nothing was stored"
+                ) from error
+            raise
+        for action in transaction.actions:
+            action()
+
+    async def script(self, text: str) -> None:
+        """Run several statements as one transaction; Unavailable when one of them fails, and then none has run."""
+        for token, replacement in TOKENS.items():
+            text = text.replace(token, replacement)
+        try:
+            await self._writer.executescript(f"BEGIN IMMEDIATE;\n{text}\nCOMMIT;")
+        except sqlite3.DatabaseError as error:
+            if self._writer.in_transaction:
+                await self._writer.rollback()
+            raise errors.Unavailable(str(error)) from error
+
+    async def checkpoints(self) -> None:
+        """Copy the log back into the database for as long as the service runs."""
+        wal = Path(f"{self._path}-wal")
+        async with aiosqlite.connect(self._path, isolation_level=None) as connection:
+            await connection.execute_fetchall(f"PRAGMA busy_timeout = {BUSY_TIMEOUT}")
+            while True:
+                await asyncio.sleep(CHECKPOINT_INTERVAL)
+                # Under unbroken load a passive checkpoint never reaches the end of the log, so that it would
+                # grow without bound: past a size, take the writer's place for a moment and begin it anew.
+                large = wal.exists() and wal.stat().st_size > LARGE_WAL
+                await connection.execute_fetchall(f"PRAGMA wal_checkpoint({'TRUNCATE' if large else 'PASSIVE'})")
+
+
+@asynccontextmanager
+async def opened(path: Path) -> AsyncIterator[SqliteDatabase]:
+    """The database in this file, made if it is not there; ConfigError when it cannot be opened."""
+    async with AsyncExitStack() as stack:
+        try:
+            writer, reader = [
+                await stack.enter_async_context(aiosqlite.connect(path, isolation_level=None, cached_statements=256))
+                for _ in range(2)
+            ]
+            for connection in (writer, reader):
+                connection.row_factory = sqlite3.Row
+                for pragma in PRAGMAS:
+                    await connection.execute_fetchall(pragma)
+            await reader.execute_fetchall("PRAGMA query_only = ON")
+            path.chmod(0o600)  # it holds what your directories hold
+        except sqlite3.DatabaseError as error:
+            raise errors.ConfigError(f"database {path}: {error}") from error
+        yield SqliteDatabase(path, writer, reader)
+
+
+@asynccontextmanager
+async def sole_owner(path: Path) -> AsyncIterator[None]:
+    """Hold the file's lock: one process serves a database file, and may take over what another left behind.
+
+    The lock is the kernel's, so it ends with the process however that ends.
+    """
+    lock = Path(f"{path}.lock")
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise errors.ConfigError(
+                f"database {path}: another process serves this file; stop it first, or use another database.url"
+            ) from error
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def scalar(rows: list[Row]) -> Any:
+    """The first column of the first row, or None."""
+    return rows[0][0] if rows else None

@@ -1,0 +1,83 @@
+"""The one store: reads from committed state, writes through the group commit."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from service import errors
+from service.store import migrate, sqlite
+from service.store.driver import Params, Row, Transaction
+from service.store.sql import Query
+from service.store.writer import Writer
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Store:
+    """An open database with its writer running. Make one with ``opened``."""
+
+    def __init__(self, database: sqlite.SqliteDatabase, writer: Writer) -> None:
+        self._database = database
+        self.writer = writer
+
+    def commits(self) -> int:
+        """How many transactions were committed: a mark for ``committed_since``."""
+        return self.writer.commits
+
+    async def committed_since(self, mark: int, seconds: float) -> bool:
+        """Wait until something was committed after ``mark``; False when ``seconds`` pass before."""
+        return await self.writer.committed_since(mark, seconds)
+
+    async def fetch(self, query: Query, params: Params | None = None) -> list[Row]:
+        """Rows of a query, from the last committed state."""
+        return await self._database.fetch(query, params)
+
+    async def submit(
+        self, batch: Callable[[Transaction, Sequence[Item]], Awaitable[Sequence[Result | Exception]]], item: Item
+    ) -> Result:
+        """A write that shares its transaction with those that wait at the same time: see ``writer``."""
+        return await self.writer.submit(batch, item)
+
+    async def write(self, action: Callable[[Transaction], Awaitable[Result]]) -> Result:
+        """A rare write in a transaction of its own, such as making a watch or a key."""
+        return await self.writer.submit(_each, action, alone=True)
+
+
+async def _each(
+    transaction: Transaction, actions: Sequence[Callable[[Transaction], Awaitable[Result]]]
+) -> list[Result]:
+    return [await action(transaction) for action in actions]
+
+
+def path_of(url: str) -> Path:
+    """The file of ``sqlite:///relative.db`` or ``sqlite:////absolute.db``."""
+    match = re.fullmatch(r"sqlite:///(.+)", url)
+    if not match:
+        raise errors.ConfigError(f"database.url {url!r}: write sqlite:///file.db or sqlite:////absolute/file.db")
+    return Path(match[1])
+
+
+@asynccontextmanager
+async def opened(url: str, group: asyncio.TaskGroup) -> AsyncIterator[Store]:
+    """The store at this URL, migrated, its background work in ``group``; closed after what waits is written."""
+    path = path_of(url)
+    if not path.parent.is_dir():
+        raise errors.ConfigError(f"database.url: the directory {path.parent} does not exist; make it first")
+    async with sqlite.sole_owner(path), sqlite.opened(path) as database:
+        await migrate.migrate(database)
+        writer = Writer(database)
+        writing = group.create_task(writer.run(), name="writer")
+        checkpoints = group.create_task(database.checkpoints(), name="checkpoints")
+        try:
+            yield Store(database, writer)
+        finally:
+            writer.close()
+            await asyncio.wait((writing,))
+            checkpoints.cancel()
+            await asyncio.wait((checkpoints,))

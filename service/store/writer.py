@@ -1,0 +1,142 @@
+"""Group commit: writes that wait at the same time share one transaction.
+
+A commit costs an fsync, and an fsync costs as much as a hundred inserts. So nobody commits for himself: a
+write is an *item* handed to a *batch function*, and while one transaction is being made durable, the items
+that arrive wait and go together into the next. A batch function gets all waiting items of its kind at once,
+inside the open transaction, and answers one result for each, in order; an exception among the results is
+raised to the caller of that item alone and must have left nothing behind. If a batch function itself raises,
+everything is rolled back and each item is tried in a transaction of its own, so that one bad item cannot
+fail its neighbours.
+
+A rare write that changes what the batch functions themselves lean on (a watch, a key) goes *alone*, in a
+transaction of its own: what it does after its commit is done before the next batch begins.
+
+A caller is answered after the commit, never before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from service import errors
+from service.store.driver import Transaction
+
+MOST_ITEMS = 512  # of one transaction: bounds what a commit makes the next one wait
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Batch = Callable[[Transaction, Sequence[Any]], Awaitable[Sequence[Any]]]
+
+
+class Transactional(Protocol):
+    """A database that can open a transaction."""
+
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
+        """One transaction, committed at the end of the block."""
+        ...
+
+
+@dataclass(slots=True)
+class Waiting:
+    """An item in the queue, and who waits for it."""
+
+    batch: Batch
+    item: Any
+    alone: bool
+    future: asyncio.Future[Any]
+
+
+class Writer:
+    """The queue in front of the database's one writing connection."""
+
+    def __init__(self, database: Transactional) -> None:
+        self._database = database
+        self._queue: deque[Waiting] = deque()
+        self._arrived = asyncio.Event()
+        self._closed = False
+        self._committed = asyncio.Event()
+        self.commits = 0
+        self.items = 0
+
+    async def submit(
+        self,
+        batch: Callable[[Transaction, Sequence[Item]], Awaitable[Sequence[Result | Exception]]],
+        item: Item,
+        *,
+        alone: bool = False,
+    ) -> Result:
+        """Hand one item to a batch function; its result, once it is durable."""
+        if self._closed:
+            raise errors.Unavailable("the service is stopping; nothing was stored")
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._queue.append(Waiting(batch, item, alone, future))
+        self._arrived.set()
+        return await future
+
+    async def committed_since(self, mark: int, seconds: float) -> bool:
+        """Wait until ``commits`` is past ``mark``; False when ``seconds`` pass before."""
+        if self.commits > mark:
+            return True
+        try:
+            async with asyncio.timeout(seconds):
+                await self._committed.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def run(self) -> None:
+        """Commit what waits, for as long as the service runs; then what is left, and end."""
+        while not (self._closed and not self._queue):
+            await self._arrived.wait()
+            self._arrived.clear()
+            while self._queue:
+                await self._settle(self._next_group())
+
+    def close(self) -> None:
+        """Take nothing more; ``run`` ends when the queue is empty."""
+        self._closed = True
+        self._arrived.set()
+
+    def _next_group(self) -> list[Waiting]:
+        group = [self._queue.popleft()]
+        while self._queue and len(group) < MOST_ITEMS and not (group[0].alone or self._queue[0].alone):
+            group.append(self._queue.popleft())
+        return group
+
+    async def _settle(self, group: list[Waiting]) -> None:
+        try:
+            results = await self._commit(group)
+        except Exception as error:  # noqa: BLE001  whatever it is, it belongs to the callers
+            if len(group) > 1 and not isinstance(error, errors.Unavailable):
+                for waiting in group:
+                    await self._settle([waiting])
+                return
+            results = [error] * len(group)
+        for waiting, result in zip(group, results, strict=True):
+            if waiting.future.done():  # its caller went away; what it asked for is stored all the same
+                continue
+            if isinstance(result, Exception):
+                waiting.future.set_exception(result)
+            else:
+                waiting.future.set_result(result)
+
+    async def _commit(self, group: list[Waiting]) -> list[Any]:
+        kinds: dict[Batch, list[int]] = {}
+        for index, waiting in enumerate(group):
+            kinds.setdefault(waiting.batch, []).append(index)
+        results: list[Any] = [None] * len(group)
+        async with self._database.transaction() as transaction:
+            for batch, indexes in kinds.items():
+                answers = await batch(transaction, [group[index].item for index in indexes])
+                for index, answer in zip(indexes, answers, strict=True):
+                    results[index] = answer
+        self.commits += 1
+        self.items += len(group)
+        self._committed.set()  # wakes whoever waits, and the next ones wait for the next
+        self._committed = asyncio.Event()
+        return results

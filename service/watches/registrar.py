@@ -1,0 +1,196 @@
+"""Keeping the watches: registered, changed, disabled and removed in the store and in memory alike.
+
+Every write goes alone, in a transaction of its own, and reaches the registry after its commit and before any
+other write begins: a change is told to exactly the watches that were answered 201 before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from service import clock, errors, ids, jsontext
+from service.delivery import sign
+from service.delivery.keyring import KeyRing
+from service.errors import FieldError
+from service.model import CryptoKey, Json, StatusReason, Watch, WatchStatus
+from service.store import deliveries, watches
+from service.store.driver import Reader, Transaction
+from service.store.store import Store
+from service.store.watches import WatchRow
+from service.vault import Vault
+from service.watches import registration, spec
+from service.watches.registration import Registration, TypeInfo, World
+from service.watches.registry import Prepared, Registry
+
+
+class Listener(Protocol):
+    """Who must know when a watch has changed: the dispatcher."""
+
+    def watch_changed(self, watch_id: str) -> None:
+        """A watch was made, changed or deleted."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """What a registration came to."""
+
+    watch: Watch
+    warnings: tuple[FieldError, ...]
+    signing_secret: str | None = None  # of the key that was made for it, to be shown this once
+
+
+class Registrar:
+    """The one place where watches are written. ``load`` it before use."""
+
+    def __init__(
+        self,
+        store: Store,
+        registry: Registry,
+        vault: Vault,
+        keyring: KeyRing,
+        types: Mapping[str, TypeInfo],
+        blocked: Callable[[str], str | None],
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._vault = vault
+        self._keyring = keyring
+        self._types = types
+        self._blocked = blocked
+        self._listeners: list[Listener] = []
+
+    async def load(self) -> None:
+        """Compile what is stored."""
+        for row in await watches.everyone(self._store):
+            self._registry.adopt(Prepared.of(self._open(row)))
+
+    def listen(self, listener: Listener) -> None:
+        """Tell this one of every change."""
+        self._listeners.append(listener)
+
+    # What owners ask for
+
+    def check(self, tenant: str, body: Json, object_type: str | None = None) -> Registration:
+        """A registration as it would be, without storing anything; raises Invalid as ``register`` does."""
+        return registration.parse(
+            body, self._world(tenant), tenant=tenant, watch_id=ids.new("wch"), object_type=object_type
+        )
+
+    async def register(self, tenant: str, body: Json, object_type: str | None = None) -> Registered:
+        """A new watch; durable, and told of every later change, when this returns. Raises Invalid."""
+        asked = self.check(tenant, body, object_type)
+        return await self._store.write(lambda transaction: self._save(transaction, asked))
+
+    async def replace(self, tenant: str, watch_id: str, body: Json) -> Registered:
+        """A PUT. Raises NotFound, Invalid."""
+        return await self._change(tenant, watch_id, body, registration.replace)
+
+    async def merge(self, tenant: str, watch_id: str, body: Json) -> Registered:
+        """A PATCH. Raises NotFound, Invalid."""
+        return await self._change(tenant, watch_id, body, registration.merge)
+
+    async def remove(self, tenant: str, watch_id: str) -> None:
+        """Delete a watch and cancel what it has pending. Raises NotFound."""
+
+        async def action(transaction: Transaction) -> None:
+            await self._current(transaction, tenant, watch_id)
+            now = clock.now_ms()
+            await deliveries.cancel(transaction, watch_id, now)
+            await watches.remove(transaction, watch_id, now)
+            transaction.after_commit(lambda: self._forget(watch_id))
+
+        await self._store.write(action)
+
+    async def get(self, tenant: str, watch_id: str) -> Watch:
+        """One watch. Raises NotFound."""
+        return await self._current(self._store, tenant, watch_id)
+
+    async def page(self, tenant: str, after: str, limit: int) -> list[Watch]:
+        """The next ``limit`` watches in the order of ids; ``after`` is "" at first."""
+        return [self._open(row) for row in await watches.page(self._store, tenant, after, limit)]
+
+    # What the service does by itself
+
+    def recipient(self, watch_id: str) -> Prepared | None:
+        """A watch, ready to be told; None once it is deleted."""
+        return self._registry.get(watch_id)
+
+    async def disable(self, watch_id: str, reason: StatusReason) -> None:
+        """Stop telling a watch; what it has pending is held. Nothing happens to one that is deleted or disabled."""
+
+        async def action(transaction: Transaction) -> None:
+            prepared = self._registry.get(watch_id)
+            if prepared is not None and prepared.watch.status is WatchStatus.ENABLED:
+                watch = replace(
+                    prepared.watch, status=WatchStatus.DISABLED, status_reason=reason, updated=clock.now_ms()
+                )
+                await self._store_watch(transaction, watch)
+
+        await self._store.write(action)
+
+    async def keep_refresh_token(self, watch_id: str, refresh_token: str) -> None:
+        """Store a rotated refresh token; durable when this returns."""
+
+        async def action(transaction: Transaction) -> None:
+            prepared = self._registry.get(watch_id)
+            if prepared is not None and prepared.watch.oauth2 is not None:
+                oauth2 = replace(prepared.watch.oauth2, refresh_token=refresh_token)
+                await self._store_watch(transaction, replace(prepared.watch, oauth2=oauth2))
+
+        await self._store.write(action)
+
+    # Inside the transactions
+
+    async def _change(
+        self, tenant: str, watch_id: str, body: Json, judge: Callable[[Watch, Json, World], Registration]
+    ) -> Registered:
+        async def action(transaction: Transaction) -> Registered:
+            current = await self._current(transaction, tenant, watch_id)
+            return await self._save(transaction, judge(current, body, self._world(tenant)))
+
+        return await self._store.write(action)
+
+    async def _save(self, transaction: Transaction, asked: Registration) -> Registered:
+        watch, secret = asked.watch, None
+        if asked.make_key:
+            key: CryptoKey = await self._keyring.add(transaction, watch.tenant, watch.name)
+            watch = replace(watch, signature=replace(watch.signature, crypto_key_ids=(key.id,)))
+            secret = sign.encode_secret(key.secret)
+        await self._store_watch(transaction, watch)
+        return Registered(watch, asked.warnings, secret)
+
+    async def _store_watch(self, transaction: Transaction, watch: Watch) -> None:
+        prepared = Prepared.of(watch)
+        public, secrets = spec.to_record(watch)
+        sealed = self._vault.seal(jsontext.dumps(dict(secrets))) if secrets else None
+        row = WatchRow(watch.id, watch.tenant, public, sealed)
+        await watches.save(transaction, row, watch.signature.crypto_key_ids)
+        transaction.after_commit(lambda: self._adopt(prepared))
+
+    async def _current(self, reader: Reader, tenant: str, watch_id: str) -> Watch:
+        row = await watches.one(reader, tenant, watch_id)
+        if row is None:
+            raise errors.NotFound(f"there is no watch {watch_id}")
+        return self._open(row)
+
+    def _adopt(self, prepared: Prepared) -> None:
+        self._registry.adopt(prepared)
+        self._tell(prepared.watch.id)
+
+    def _forget(self, watch_id: str) -> None:
+        self._registry.remove(watch_id)
+        self._tell(watch_id)
+
+    def _tell(self, watch_id: str) -> None:
+        for listener in self._listeners:
+            listener.watch_changed(watch_id)
+
+    def _open(self, row: WatchRow) -> Watch:
+        opened: Any = jsontext.loads(self._vault.open(row.sealed)) if row.sealed else {}
+        return spec.from_record(row.id, row.tenant, row.spec, opened)
+
+    def _world(self, tenant: str) -> World:
+        return World(clock.now_ms(), self._types, self._keyring.of_tenant(tenant), self._blocked)

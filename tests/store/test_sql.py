@@ -1,0 +1,48 @@
+"""Every named query is prepared against the real tables, so that no typing error waits for its caller."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from service.store import journal, migrate, sql, sqlite
+
+FILES = sorted((Path(migrate.__file__).parent).glob("*.sql"))
+QUERIES = [query for file in FILES for query in sql.Queries(file)]
+
+
+@pytest.mark.parametrize("query", QUERIES, ids=lambda query: query.name)
+async def test_every_query_is_understood_by_the_database(query: sql.Query, tmp_path: Path):
+    text = query.text.replace("@filters@", " AND ".join(journal.FILTERS.values()))
+    if query.name == "journal.events":
+        text = query.text.replace("@filters@", " AND ".join(journal.EVENT_FILTERS.values()))
+    named = dict.fromkeys(re.findall(r"(?<!:):(\w+)", text))
+    async with sqlite.opened(tmp_path / "a.db") as database:
+        await migrate.migrate(database)
+        await database.fetch(sql.Query(query.name, f"EXPLAIN {text}"), named)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "deliveries.claim",
+        "deliveries.advance",
+        "deliveries.backlog",
+        "deliveries.busy_lanes",
+        "deliveries.next_due",
+        "resources.load",
+        "resources.owners",
+        "journal.expired",
+    ],
+)
+async def test_what_runs_all_the_time_never_scans_a_table(name: str, tmp_path: Path):
+    query = next(query for query in QUERIES if query.name == name)
+    named = dict.fromkeys(re.findall(r"(?<!:):(\w+)", query.text))
+    async with sqlite.opened(tmp_path / "a.db") as database:
+        await migrate.migrate(database)
+        plan = await database.fetch(sql.Query(name, f"EXPLAIN QUERY PLAN {query.text}"), named)
+    steps = [row["detail"] for row in plan]
+    tables = "deliveries|resources|identities|changes|journal|[drij]"
+    assert not [step for step in steps if re.match(rf"SCAN ({tables})\b(?!.*USING (COVERING )?INDEX)", step)], steps
