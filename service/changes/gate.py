@@ -6,8 +6,8 @@ no. The walk to the faults must not stall the event loop either, so it is held s
 
 - it enters only those members and elements that the fast validator refuses, one by one;
 - it ends after ``MOST_FAULTS``;
-- patterns run on the fast validator's engine, whose time is linear in the text. A pattern that needs
-  backtracking is refused when the schema is compiled.
+- patterns run on the fast validator's engine, whose time is linear in the text (one that needs backtracking is
+  refused when the schema is compiled), and it looks for equal elements, too.
 
 A sentence about a fault never repeats the value: it may be a password.
 """
@@ -25,7 +25,7 @@ import jsonschema_rs
 from jsonschema.exceptions import ValidationError
 
 from service import jsontext
-from service.errors import FieldError, Invalid
+from service.errors import FieldError
 from service.model import Document, Json
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -71,11 +71,6 @@ class Gate:
         faults = (fault for error in errors for fault in _faults(error))
         found = list(dict.fromkeys(itertools.islice(faults, MOST_FAULTS)))
         return found or [self._first(value)]
-
-    def check(self, value: Json) -> None:
-        """Raise Invalid with every fault that ``explain`` finds."""
-        if not self._whole.is_valid(value):
-            raise Invalid.of(self.explain(value))
 
     def _first(self, value: Json) -> FieldError:
         """The fast validator's own word: where the two disagree it decides, and says at least where."""
@@ -156,19 +151,24 @@ def _explainer(schema: Document, parts: Mapping[int, jsonschema_rs.Validator]) -
                 if not sound(instance[index], declared):
                     yield from validator.descend(instance[index], declared, path=index)
 
-    keywords: dict[str, Keyword] = {"properties": properties, "items": items, "pattern": _pattern}
+    keywords = {"properties": properties, "items": items} | {name: _fast(name) for name in ("pattern", "uniqueItems")}
     extend: Any = jsonschema.validators.extend  # its stub has no types
     return extend(jsonschema.Draft202012Validator, keywords)(schema)
 
 
-def _pattern(_validator: Any, pattern: Any, instance: Any, _schema: Any) -> Iterator[ValidationError]:
-    if isinstance(instance, str) and not _compiled(pattern).is_valid(instance):
-        yield ValidationError("does not match")
+def _fast(keyword: str) -> Keyword:
+    """A keyword that is left to the fast validator, since the other takes too long for it."""
+
+    def check(_validator: Any, argument: Any, instance: Any, _schema: Any) -> Iterator[ValidationError]:
+        if not _compiled(keyword, argument).is_valid(instance):
+            yield ValidationError(keyword)
+
+    return check
 
 
 @functools.lru_cache(maxsize=1000)
-def _compiled(pattern: str) -> jsonschema_rs.Validator:
-    return jsonschema_rs.Draft202012Validator({"pattern": pattern}, **OPTIONS)
+def _compiled(keyword: str, argument: str | bool) -> jsonschema_rs.Validator:  # noqa: FBT001  uniqueItems' argument
+    return jsonschema_rs.Draft202012Validator({keyword: argument}, **OPTIONS)
 
 
 def _faults(error: ValidationError) -> Iterator[FieldError]:

@@ -125,10 +125,6 @@ class ResourceType:
     filters: Mapping[str, Filter]  # by query parameter
     auth_headers: tuple[str, ...]  # in which a client of the vendor may send its API key
 
-    def allows(self, operation: str, role: Role) -> bool:
-        """Whether the role may do it: a name in ``operations``, ``push`` or ``watch``."""
-        return role in self.permissions[operation]
-
 
 def load(directory: Path) -> dict[str, ResourceType]:
     """Every type of a directory by its name, in the order of the file names.

@@ -578,6 +578,13 @@ def test_a_new_origin_with_its_secrets_is_taken(call):
 
 
 @pytest.mark.parametrize("call", [put, patch])
+def test_a_new_address_that_cannot_work_is_told_as_that(call):
+    assert refusal(call, watch(basicAuth=BASIC), address="ftp://example.com/", basicAuth={"username": "u"}).keys() == {
+        "/address"
+    }
+
+
+@pytest.mark.parametrize("call", [put, patch])
 def test_some_secrets_are_not_enough(call):
     current = watch(basicAuth=BASIC, httpRequestHeader={"X-A": "1", "X-B": "2"})
     given = {"basicAuth": BASIC, "httpRequestHeader": {"X-A": "1"}}

@@ -1,0 +1,188 @@
+"""What is measured: each scenario on a service and a database of its own, each a coroutine that gives figures by name.
+
+Costs are CPU microseconds for each change or delivery, by process: for the service those of its event loop and of
+its other threads (the database's) apart.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.bench import processes, served
+from tests.bench.processes import Cost, Process
+from tests.bench.served import Served
+from tests.support import running
+
+Figures = dict[str, float]
+
+CONNECTIONS = 64  # of the writer
+CONCURRENCY = 32  # callbacks under way at once: of a watch, and of the ceiling
+FAN_OUT = 10  # watches that a change of the drain is delivered to
+WARM_UP = 0.1  # of the open loop's changes, whose latency is not counted
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What every scenario needs."""
+
+    receiver: Process
+    address: str  # of the receiver
+    count: int  # changes of a scenario
+    directory: Path | None  # where databases are put
+
+
+async def ceiling(bench: Bench) -> Figures:
+    """Callbacks that a bare client posts."""
+    await bench.receiver.ask({"do": "answer"})
+    job = {"count": bench.count, "url": bench.address, "concurrency": CONCURRENCY}
+    async with processes.worker("ceiling", job) as client:
+        await client.answer()
+        before = client.cost(), bench.receiver.cost()
+        run = await client.ask()
+        spent = _spent((client, bench.receiver), before, bench.count)
+    return {
+        "ceiling": _rate(bench.count, run),
+        "ceiling_client_us": _total(spent[0]),
+        "ceiling_receiver_us": _total(spent[1]),
+    }
+
+
+async def accepted(bench: Bench) -> Figures:
+    """Changes taken in while nobody watches."""
+    async with _service(bench) as service, _load(bench, service) as load:
+        before = service.process.cost(), load.cost()
+        run = await _written(load)
+        spent = _spent((service.process, load), before, bench.count)
+    return {
+        "accepted": _rate(bench.count, run),
+        "accepted_loop_us": spent[0].loop,
+        "accepted_database_us": spent[0].others,
+        "accepted_load_us": _total(spent[1]),
+    }
+
+
+async def whole_path(bench: Bench) -> Figures:
+    """Written over HTTP, called back, and logged: one watch."""
+    async with _service(bench) as service:
+        await service.watch(bench.address)
+        await bench.receiver.ask({"do": "answer"})
+        async with _load(bench, service) as load:
+            before, commits = (service.process.cost(), bench.receiver.cost(), load.cost()), await service.commits()
+            run = await _written(load)
+            written = _rate(bench.count, run)
+            came = await bench.receiver.ask({"do": "wait", "count": bench.count})
+            ended = await _settled(service)
+            spent = _spent((service.process, bench.receiver, load), before, bench.count)
+        await service.check()
+        memory = service.process.memory()
+        return {
+            "whole": bench.count / (ended - run["started"] / 1e9),
+            "whole_written": written,
+            "whole_settled_after_ms": 1000 * (ended - came["last"] / 1e9),
+            "whole_commits": 1000 * (await service.commits() - commits) / bench.count,
+            "whole_loop_us": spent[0].loop,
+            "whole_database_us": spent[0].others,
+            "whole_receiver_us": _total(spent[1]),
+            "whole_load_us": _total(spent[2]),
+            "whole_rss": memory.get("rss", math.nan),
+            "whole_peak": memory.get("peak", math.nan),
+        }
+
+
+async def drain(bench: Bench) -> Figures:
+    """Changes that are accepted already, each for ten watches: a restarted service delivers them.
+
+    The receiver holds its answers until everything is accepted. Then the service is stopped, and started again:
+    what counts is the time from the first callback to the last one settled.
+    """
+    changes, deliveries = bench.count // FAN_OUT * 2, bench.count * 2
+    with _directory(bench) as directory:
+        await bench.receiver.ask({"do": "hold"})
+        async with served.service(directory, WATCH_DELIVERY_SHUTDOWN_GRACE="0") as service:
+            for _ in range(FAN_OUT):
+                await service.watch(bench.address)
+            async with _load(bench, service, count=changes) as load:
+                filled = await _written(load)
+        await bench.receiver.ask({"do": "answer"})
+        before = bench.receiver.cost()
+        async with served.service(directory) as service:
+            came = await bench.receiver.ask({"do": "wait", "count": deliveries})
+            ended = await _settled(service)
+            spent = _spent((service.process, bench.receiver), (Cost(0, 0), before), deliveries)
+            await service.check()
+            memory = service.process.memory()
+            commits = await service.commits()
+    return {
+        "drain": deliveries / (ended - came["first"] / 1e9),
+        "drain_queued": _rate(deliveries, filled),
+        "drain_commits": 1000 * commits / deliveries,
+        "drain_loop_us": spent[0].loop,
+        "drain_database_us": spent[0].others,
+        "drain_receiver_us": _total(spent[1]),
+        "drain_rss": memory.get("rss", math.nan),
+        "drain_peak": memory.get("peak", math.nan),
+    }
+
+
+async def latency(bench: Bench, rate: float) -> Figures:
+    """From just before a write is sent until the receiver has its callback, at a fixed rate."""
+    async with _service(bench) as service:
+        await service.watch(bench.address)
+        await bench.receiver.ask({"do": "answer"})
+        async with _load(bench, service, rate=rate) as load:
+            commits = await service.commits()
+            run = await _written(load)
+            await bench.receiver.ask({"do": "wait", "count": bench.count})
+            await _settled(service)
+            commits = await service.commits() - commits
+        arrivals = await bench.receiver.ask({"do": "arrivals"})
+        await service.check()
+    sent = [*run["sent"].items()][int(bench.count * WARM_UP) :]
+    took = sorted((arrivals[name] - at) / 1e6 for name, at in sent)
+    return {
+        "latency_rate": rate,
+        "latency_p50": took[len(took) // 2],
+        "latency_p99": took[len(took) * 99 // 100],
+        "latency_most": took[-1],
+        "latency_commits": 1000 * commits / bench.count,
+    }
+
+
+def _directory(bench: Bench) -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="webhook-watch-bench-", dir=bench.directory)
+
+
+@asynccontextmanager
+async def _service(bench: Bench) -> AsyncIterator[Served]:
+    with _directory(bench) as directory:
+        async with served.service(Path(directory)) as service:
+            yield service
+
+
+@asynccontextmanager
+async def _load(
+    bench: Bench, service: Served, *, count: int | None = None, rate: float | None = None
+) -> AsyncIterator[Process]:
+    job = {
+        "host": service.host,
+        "port": service.port,
+        "key": running.ADMIN_KEY,
+        "count": count or bench.count,
+        "connections": CONNECTIONS,
+        "rate": rate,
+    }
+    async with processes.worker("load", job) as load:
+        await load.answer()
+        yield load
+
+
+async def _written(load: Process) -> dict[str, Figures]:
+    run = await load.ask()
+    refused = {status: times for status, times in run["statuses"].items() if status not in {"200", "201"}}
+    assert not refused, refused
+    return run
