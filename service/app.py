@@ -68,6 +68,8 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
 
 async def _start(settings: Settings, group: asyncio.TaskGroup, stack: AsyncExitStack) -> Running:
     _raise_file_limit()
+    for doubt in settings.doubts:
+        log.warning("%s", doubt)
     known = types.load(settings.resources)
     opened = await stack.enter_async_context(store.opened(settings.database.url, group))
     box = vault.Vault.load(settings.secret.key, settings.database.key_file)

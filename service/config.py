@@ -2,7 +2,7 @@
 
 Each field of the section classes is a setting. Section and name are its TOML key; ``server.port`` is the
 variable ``WATCH_PORT``, any other ``section.name`` is ``WATCH_SECTION_NAME``. An empty variable counts as
-unset. An unknown key or a bad value stops the start, and all faults are told at once.
+unset. An unknown key in the file or a bad value stops the start, and all faults are told at once.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from service.kinds import Kind
 FILE = "service.toml"
 PREFIX = "WATCH_"
 DIRECTORY_VARIABLE = "WATCH_CONFIG"  # where the settings are, so it cannot be one of them
+CLIENT_VARIABLES = ("WATCH_URL", "WATCH_API_KEY")  # of the commands that call a service
 MIN_ADMIN_KEY = 24  # characters
 MIN_SECRET_KEY = 32  # characters: HKDF does not stretch a password, so the text itself must be long
 MEMORY = "sqlite:///:memory:"
@@ -160,6 +161,7 @@ class Settings:
     log: Log = Log()
     tail: Tail = Tail()
     logging: Logging = Logging()
+    doubts: tuple[str, ...] = ()  # variables that look like ours and are none: told at the start, and passed over
 
     @property
     def resources(self) -> Path:
@@ -211,7 +213,7 @@ def load(directory: Path | None, environ: Mapping[str, str]) -> Settings:
     home = _find(directory, environ.get(DIRECTORY_VARIABLE))
     faults: list[str] = []
     values: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
-    for where, row, value in (*_of_file(home / FILE, faults), *_of_variables(environ, faults)):
+    for where, row, value in (*_of_file(home / FILE, faults), *_of_variables(environ)):
         try:
             values[row.section][row.name] = row.kind.check(value)
         except ValueError as error:
@@ -219,7 +221,8 @@ def load(directory: Path | None, environ: Mapping[str, str]) -> Settings:
             faults.append(f"{where}: {error}{shown}")
     if faults:
         raise errors.ConfigError("\n".join(faults))
-    return Settings(home, **{section: kind(**values[section]) for section, kind in SECTIONS.items()})
+    sections = {section: kind(**values[section]) for section, kind in SECTIONS.items()}
+    return Settings(home, **sections, doubts=_doubts(environ))
 
 
 def _find(directory: Path | None, variable: str | None) -> Path:
@@ -260,13 +263,18 @@ def _of_file(path: Path, faults: list[str]) -> Iterator[tuple[str, Setting, obje
                     faults.append(f"{path}: {key}: no such setting{_hint(key, rows)}")
 
 
-def _of_variables(environ: Mapping[str, str], faults: list[str]) -> Iterator[tuple[str, Setting, object]]:
-    rows = {row.variable: row for row in TABLE}
-    for name, text in environ.items():
-        if name in rows and text.strip():
-            yield name, rows[name], rows[name].kind.read(text.strip())
-        elif name.startswith(PREFIX) and name not in rows and name != DIRECTORY_VARIABLE:
-            faults.append(f"{name}: no such setting{_hint(name, rows)}")
+def _of_variables(environ: Mapping[str, str]) -> Iterator[tuple[str, Setting, object]]:
+    for row in TABLE:
+        text = environ.get(row.variable, "").strip()
+        if text:
+            yield row.variable, row, row.kind.read(text)
+
+
+def _doubts(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Unknown variables do not stop the start: Kubernetes sets some for every service, whatever its name."""
+    known = {row.variable for row in TABLE} | {DIRECTORY_VARIABLE, *CLIENT_VARIABLES}
+    strange = sorted(name for name in environ if name.startswith(PREFIX) and name not in known)
+    return tuple(f"{name}: no such setting{_hint(name, known)}; it was passed over" for name in strange)
 
 
 def _hint(name: str, known: Iterable[str]) -> str:

@@ -200,8 +200,6 @@ def test_a_wrong_file_is_refused_with_file_key_and_reason(write, text, parts):
 @pytest.mark.parametrize(
     ("name", "text", "part"),
     [
-        ("WATCH_PRT", "1", "WATCH_PRT: no such setting; did you mean WATCH_PORT?"),
-        ("WATCH_SERVER_PORT", "1", "WATCH_SERVER_PORT: no such setting"),
         ("WATCH_PORT", "http", "WATCH_PORT: must be a whole number from 0 to 65535, not 'http'"),
         ("WATCH_PORT", "tcp://10.0.0.1:80", "WATCH_PORT: must be a whole number"),
         ("WATCH_TAIL_HEARTBEAT", "inf", "WATCH_TAIL_HEARTBEAT: must be a number of seconds"),
@@ -215,8 +213,14 @@ def test_a_wrong_variable_is_refused_by_its_name(name, text, part):
 
 def test_all_faults_are_told_at_once(write):
     directory = write('[server]\nport = -1\nhots = "x"\n[logging]\nlevel = "loud"\n')
-    told = refusal(directory, WATCH_TAIL_HEARTBEAT="soon", WATCH_NONSENSE="1")
-    assert len(told.splitlines()) == 5
+    told = refusal(directory, WATCH_TAIL_HEARTBEAT="soon")
+    assert len(told.splitlines()) == 4
+
+
+def test_an_unknown_variable_is_doubted_but_stops_nothing():
+    settings = config.load(DEFAULTS, {"WATCH_PRT": "1", "WATCH_SERVICE_HOST": "10.0.0.1", "WATCH_URL": "x", "PATH": ""})
+    assert settings.doubts[0] == "WATCH_PRT: no such setting; did you mean WATCH_PORT?; it was passed over"
+    assert len(settings.doubts) == 2
 
 
 # Secrets stay secret

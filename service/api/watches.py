@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace as replaced
 from typing import Any
 
 from aiohttp import web
@@ -9,10 +10,10 @@ from aiohttp import web
 from service import access, clock, errors, ids
 from service.api import answers
 from service.api.call import Call, page
-from service.changes import diff
+from service.changes import detect
 from service.delivery import outbox
 from service.journal import log
-from service.model import Change, Document, Event, Json, Role, WatchStatus
+from service.model import Change, Event, Json, Role, WatchStatus
 from service.store import changes, resources
 from service.store.driver import Transaction
 from service.watches import preview as previews
@@ -79,14 +80,16 @@ async def preview(call: Call) -> web.Response:
             inside = [errors.FieldError(f"/watch{fault.pointer}", fault.detail) for fault in error.errors]
             raise errors.Invalid.of(inside) from error
         watch, warnings = judged.watch, judged.warnings
-    resource = asked.resource
+    rtype = call.services.types[watch.object_type]
+    resource = None if asked.resource is None else detect.strip(asked.resource, rtype.withheld)
+    previous = None if asked.previous is None else detect.strip(asked.previous, rtype.withheld)
     if resource is None:
         stored = await resources.one(call.services.store, call.tenant, watch.object_type, asked.object_id or "")
         if stored is None or stored.document is None:
             raise errors.Invalid.at("/objectId", f"there is no {watch.object_type} {asked.object_id}")
         resource = stored.document
-    rtype = call.services.types[watch.object_type]
-    change = previews.change(watch, rtype, asked, resource, diff.diff, clock.now_ms())
+    asked = replaced(asked, resource=resource, previous=previous)
+    change = previews.change(watch, rtype, asked, detect.diff, clock.now_ms())
     keys = call.services.keyring.signing(watch.signature.crypto_key_ids)
     request = previews.request(watch, change, keys, clock.now_ms())
     return answers.ok({"request": request, "warnings": _warnings(warnings, "/watch")})
@@ -103,7 +106,7 @@ async def test(call: Call) -> web.Response:
     if stored is not None and stored.document is not None:
         object_id, version, document = stored.id, stored.version, stored.document
     else:
-        document = previews.example(rtype, watch.object_id)
+        document = detect.strip(previews.example(rtype, watch.object_id), rtype.withheld)
         object_id, version = watch.object_id or "example", 0
     change = Change(
         ids.new("chg", now),

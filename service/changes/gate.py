@@ -14,6 +14,7 @@ A sentence about a fault never repeats the value: it may be a password.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -39,7 +40,7 @@ OPTIONS: dict[str, Any] = {
     "offline": True,
 }
 
-Keyword = Callable[[Any, Any, Any, Any], Iterator[ValidationError]]  # validator, keyword's value, instance, schema
+Enter = Callable[[Any, Any, Any, str | int], Iterator[ValidationError]]  # validator, instance, schema, step to it
 
 
 class SchemaError(ValueError):
@@ -69,7 +70,9 @@ class Gate:
             return []
         errors = self._explainer.iter_errors(value) if self._explainer else ()
         faults = (fault for error in errors for fault in _faults(error))
-        found = list(dict.fromkeys(itertools.islice(faults, MOST_FAULTS)))
+        found: list[FieldError] = []
+        with contextlib.suppress(RecursionError):  # a schema that leads back to itself without a step into the value
+            found.extend(dict.fromkeys(itertools.islice(faults, MOST_FAULTS)))
         return found or [self._first(value)]
 
     def _first(self, value: Json) -> FieldError:
@@ -119,8 +122,6 @@ def _compile(schema: Document) -> tuple[jsonschema_rs.Validator, dict[int, jsons
         parts = jsonschema_rs.validator_map_for({**schema, "$schema": DIALECT}, **OPTIONS)
     except jsonschema_rs.ValidationError as error:
         raise SchemaError(jsontext.pointer(*error.instance_path), error.message) from None
-    except (jsonschema_rs.ReferencingError, ValueError) as error:
-        raise SchemaError("", str(error)) from None
     return whole, {id(_resolve(schema, pointer[1:])): parts[pointer] for pointer in parts.keys()}  # noqa: SIM118
 
 
@@ -135,35 +136,40 @@ def _resolve(schema: Json, pointer: str) -> Json:
 def _explainer(schema: Document, parts: Mapping[int, jsonschema_rs.Validator]) -> Any:
     """The published validator, entering only what the fast one refuses."""
 
-    def sound(instance: Json, subschema: Json) -> bool:
+    def enter(validator: Any, instance: Any, subschema: Any, step: str | int) -> Iterator[ValidationError]:
         part = parts.get(id(subschema)) if isinstance(subschema, dict) else None
-        return part is not None and part.is_valid(instance)
+        if subschema is False:  # which descend() would report without the step
+            yield ValidationError("not allowed", validator="falseSchema", path=(step,))
+        elif part is None or not part.is_valid(instance):
+            yield from validator.descend(instance, subschema, path=step)
 
-    def properties(validator: Any, declared: Any, instance: Any, _schema: Any) -> Iterator[ValidationError]:
-        if isinstance(instance, dict):
-            for name, subschema in declared.items():
-                if name in instance and not sound(instance[name], subschema):
-                    yield from validator.descend(instance[name], subschema, path=name, schema_path=name)
-
-    def items(validator: Any, declared: Any, instance: Any, parent: Any) -> Iterator[ValidationError]:
-        if isinstance(instance, list):
-            for index in range(len(parent.get("prefixItems", ())), len(instance)):
-                if not sound(instance[index], declared):
-                    yield from validator.descend(instance[index], declared, path=index)
-
-    keywords = {"properties": properties, "items": items} | {name: _fast(name) for name in ("pattern", "uniqueItems")}
+    keywords = {
+        "properties": functools.partial(_properties, enter),
+        "items": functools.partial(_items, enter),
+        "pattern": functools.partial(_fast, "pattern"),
+        "uniqueItems": functools.partial(_fast, "uniqueItems"),
+    }
     extend: Any = jsonschema.validators.extend  # its stub has no types
     return extend(jsonschema.Draft202012Validator, keywords)(schema)
 
 
-def _fast(keyword: str) -> Keyword:
-    """A keyword that is left to the fast validator, since the other takes too long for it."""
+def _properties(enter: Enter, validator: Any, declared: Any, instance: Any, _schema: Any) -> Iterator[ValidationError]:
+    if isinstance(instance, dict):
+        for name in declared:
+            if name in instance:
+                yield from enter(validator, instance[name], declared[name], name)
 
-    def check(_validator: Any, argument: Any, instance: Any, _schema: Any) -> Iterator[ValidationError]:
-        if not _compiled(keyword, argument).is_valid(instance):
-            yield ValidationError(keyword)
 
-    return check
+def _items(enter: Enter, validator: Any, declared: Any, instance: Any, parent: Any) -> Iterator[ValidationError]:
+    if isinstance(instance, list):
+        for index in range(len(parent.get("prefixItems", ())), len(instance)):
+            yield from enter(validator, instance[index], declared, index)
+
+
+def _fast(keyword: str, _validator: Any, argument: Any, instance: Any, _schema: Any) -> Iterator[ValidationError]:
+    """A keyword that is left to the fast validator, since the other may take too long for it."""
+    if not _compiled(keyword, argument).is_valid(instance):
+        yield ValidationError(keyword)
 
 
 @functools.lru_cache(maxsize=1000)
@@ -188,7 +194,7 @@ def _faults(error: ValidationError) -> Iterator[FieldError]:
             yield FieldError(_place(where), SENTENCES[keyword](argument))
         case str() as keyword:
             yield FieldError(_place(where), f"breaks the schema's {keyword!r}")
-        case _:  # a schema that is just false
+        case _:  # None: a schema that is just false
             yield FieldError(_place(where), "is not allowed here")
 
 
@@ -222,5 +228,6 @@ SENTENCES: Mapping[str, Callable[[Any], str]] = {
     "multipleOf": lambda step: f"must be a multiple of {step}",
     "anyOf": lambda _: "has none of the forms that are allowed here",
     "oneOf": lambda _: "must have exactly one of the forms that are allowed here",
+    "falseSchema": lambda _: "is not allowed here",
     "not": lambda _: "has a form that is not allowed here",
 }

@@ -11,11 +11,11 @@ the same resource starts from; a round asks the database once who owns the ident
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 from service import clock, errors, ids
-from service.changes import detect, diff, operations
+from service.changes import detect, operations
 from service.changes.types import ResourceType
 from service.delivery import outbox
 from service.model import Change, Document, Event
@@ -59,6 +59,17 @@ class Written:
         if self.change is None:
             raise errors.NotFound(f"there is no {self.stored.type} {self.stored.id}")
         return self.change.resource
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What a write would give, before it is known whether it may."""
+
+    write: Write
+    key: Key
+    document: Document | None  # None: it deletes
+    had: set[IdentityKey]  # identities of the resource as it is
+    wanted: set[IdentityKey]  # and as it would be
 
 
 @dataclass(slots=True)
@@ -108,16 +119,16 @@ class Intake:
         waiting = list(range(len(writes)))
         while waiting:
             now_indexes, waiting = _one_of_each(waiting, keys)
-            drafts: dict[int, Stored] = {}
+            drafts: dict[int, Draft] = {}
             for index in now_indexes:
                 try:
                     drafts[index] = _draft(writes[index], keys[index], batch)
                 except errors.WatchError as error:
                     results[index] = error
-            await _load_owners(transaction, batch, [(writes[index], draft) for index, draft in drafts.items()])
+            await _look_up(transaction, batch, drafts.values())
             for index, draft in drafts.items():
                 try:
-                    results[index] = _accept(writes[index], draft, batch)
+                    results[index] = _accept(draft, batch)
                 except errors.WatchError as error:
                     results[index] = error
         await self._save(transaction, batch)
@@ -178,81 +189,82 @@ def _one_of_each(waiting: Iterable[int], keys: Sequence[Key | None]) -> tuple[li
     return now, later
 
 
-def _draft(write: Write, key: Key | None, batch: Batch) -> Stored:
-    """The state that a write would give."""
+def _draft(write: Write, key: Key | None, batch: Batch) -> Draft:
+    """What a write would give."""
     old = batch.current.get(key) if key is not None else None
-    document = write.apply(old.document if old is not None else None)
-    if document is None:
-        if old is None or old.document is None:
-            raise errors.NotFound(f"there is no {write.type.name} {write.target}")
-        return Stored(old.tenant, old.type, old.id, old.version + 1, old.origin, batch.now, None)
-    object_id = str(operations.identity(write.type, document)) if key is None else key[2]
-    return Stored(
-        write.tenant,
-        write.type.name,
-        object_id,
-        old.version + 1 if old is not None else 1,
-        write.origin if old is None or old.document is None else old.origin,
-        batch.now,
-        document,
-    )
+    before = old.document if old is not None else None
+    document = write.apply(before)
+    if document is None and before is None:
+        raise errors.NotFound(f"there is no {write.type.name} {write.target}")
+    if key is None and document is not None:
+        key = (write.tenant, write.type.name, str(operations.identity(write.type, document)))
+    if key is None:
+        raise errors.NotFound(f"there is no {write.type.name} without an id")
+    return Draft(write, key, document, _identity_keys(write, key, before), _identity_keys(write, key, document))
 
 
-async def _load_owners(transaction: Transaction, batch: Batch, drafts: Iterable[tuple[Write, Stored]]) -> None:
-    unknown = set()
-    for write, draft in drafts:
-        old = batch.current.get(draft.key)
-        for key in _identity_keys(write, draft) | (_identity_keys(write, old) if old is not None else set()):
-            if key not in batch.owners:
-                unknown.add(key)
+async def _look_up(transaction: Transaction, batch: Batch, drafts: Collection[Draft]) -> None:
+    """Load what only the drafts could tell: who has the identities they want, and the ids of new items."""
+    ids_made = {draft.key for draft in drafts if draft.write.target is None and draft.key not in batch.current}
+    if ids_made:
+        there = await resources.load(transaction, ids_made)
+        batch.before.update(there)
+        batch.current.update(there)
+    unknown = {key for draft in drafts for key in draft.had ^ draft.wanted if key not in batch.owners}
     if unknown:
         found = await resources.owners(transaction, unknown)
         for key in unknown:
             batch.owners[key] = batch.taken[key] = found.get(key)
 
 
-def _accept(write: Write, draft: Stored, batch: Batch) -> Written:
+def _accept(draft: Draft, batch: Batch) -> Written:
     """Make a draft the current state, with its change if it is one; Conflict leaves everything as it was."""
+    write, (tenant, type_, object_id) = draft.write, draft.key
     old = batch.current.get(draft.key)
-    wanted = _identity_keys(write, draft)
-    for key in wanted:
+    before, after = old.document if old is not None else None, draft.document
+    if write.target is None and before is not None:
+        raise errors.Conflict(f"{write.type.identity[0]} {object_id!r} belongs to a {type_} already")
+    for key in draft.wanted - draft.had:
         owner = batch.owners.get(key)
-        if owner not in {None, draft.id}:
-            raise errors.Conflict(f"{key[2]} {key[3]!r} belongs to {write.type.name} {owner} already")
-    before = old.document if old is not None else None
-    after = draft.document
-    if old is not None and before is not None and after is not None and not detect.differs(before, after, write.type.rules):
+        if owner not in {None, object_id}:
+            raise errors.Conflict(f"{key[2]} {key[3]!r} belongs to {type_} {owner} already")
+    if (
+        old is not None
+        and before is not None
+        and after is not None
+        and not detect.differs(before, after, write.type.rules)
+    ):
         if detect.equal(before, after):
             return Written(old, None)
         # Only what counts for nothing differs: keep what is stored fresh, without a version.
-        fresh = Stored(old.tenant, old.type, old.id, old.version, old.origin, old.updated, after)
-        batch.current[old.key] = fresh
+        batch.current[draft.key] = fresh = replace(old, document=after)
         return Written(fresh, None)
-    for key in (_identity_keys(write, old) if old is not None else set()) - wanted:
-        batch.owners[key] = None
-    for key in wanted:
-        batch.owners[key] = draft.id
-    batch.current[draft.key] = draft
+    batch.owners.update(dict.fromkeys(draft.had - draft.wanted))
+    batch.owners.update(dict.fromkeys(draft.wanted - draft.had, object_id))
+    version = old.version + 1 if old is not None else 1  # a tombstone's versions go on
+    origin = old.origin if old is not None and before is not None else write.origin
+    stored = Stored(tenant, type_, object_id, version, origin, batch.now, after)
+    batch.current[draft.key] = stored
     event = Event.CREATED if before is None else Event.DELETED if after is None else Event.UPDATED
     change = Change(
         id=ids.new("chg", batch.now),
-        tenant=draft.tenant,
-        type=draft.type,
-        object_id=draft.id,
+        tenant=tenant,
+        type=type_,
+        object_id=object_id,
         event=event,
-        version=draft.version,
+        version=version,
         time=batch.now,
         before=before,
         after=after,
-        diff=diff.diff(before, after) if event is Event.UPDATED else [],
+        diff=detect.diff(before, after) if event is Event.UPDATED else [],
         source=write.type.collection,
     )
     batch.changes.append(change)
-    return Written(draft, change)
+    return Written(stored, change)
 
 
-def _identity_keys(write: Write, stored: Stored) -> set[IdentityKey]:
-    if stored.document is None:
+def _identity_keys(write: Write, key: Key, document: Document | None) -> set[IdentityKey]:
+    if document is None:
         return set()
-    found = operations.identities(write.type, stored.document)
-    return {(stored.tenant, stored.type, member, value) for member, value in found.items()}
+    found = operations.identities(write.type, document)
+    return {(key[0], key[1], member, value) for member, value in found.items()}

@@ -20,6 +20,12 @@ def get(document: Json, path: Path) -> Json:
     return document
 
 
+def has(document: Json, path: Path) -> bool:
+    """Whether there is a value at a path, be it null."""
+    parent = get(document, path[:-1])
+    return isinstance(parent, dict) and path[-1] in parent
+
+
 def put(document: Document, path: Path, value: Json) -> Document:
     """A copy with the value at the path, objects made on the way; as it was if something else is in the way."""
     name, rest = path[0], path[1:]

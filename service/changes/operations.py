@@ -118,12 +118,13 @@ def _object(body: Json) -> Document:
 
 def _make(rule: Derivation, document: Document, now: int, new_id: NewId, host: str) -> Json:
     """The value that a rule makes for a new item; None: none."""
-    present = members.get(document, rule.path)
-    if rule.rule == "copyOf" or (rule.rule == "defaultTo" and present is None):
+    if rule.rule == "copyOf":
         return members.get(document, rule.source)
-    if present is not None:
+    if members.has(document, rule.path):
         return None
     match rule.rule, rule.argument:
+        case "defaultTo", _:
+            return members.get(document, rule.source)
         case "host", _:
             return host or None
         case "time", "zoned":

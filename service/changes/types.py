@@ -264,7 +264,7 @@ def _derivations(
         ((kind, argument),) = rule.items()
         if "*" not in path:
             derivations.append(Derivation(path, kind, str(argument)))
-        elif kind == "generate" and [index for index, step in enumerate(path) if step == "*"] == [len(path) - 2]:
+        elif kind == "generate" and [index for index, step in enumerate(path) if step == "*"] == [len(path) - 2] != [0]:
             inside = tuple(other[len(path) - 1 :] for other in read_only if other[: len(path) - 1] == path[:-1])
             elements.append(Elements(path[:-2], path[-1], argument, tuple(filter(None, inside))))
         else:

@@ -73,13 +73,9 @@ def judge(job: Job, watch: Watch, outcome: Outcome, now: int, jitter: float) -> 
     """
     if outcome.ok:
         return Verdict(DeliveryStatus.SUCCEEDED, None)
-    if outcome.reason in {Reason.TEMPLATE, Reason.TOO_LARGE}:  # the same again would fail again
-        return Verdict(DeliveryStatus.FAILED, outcome.reason)
-    if outcome.status_code == 410:
-        return Verdict(DeliveryStatus.FAILED, outcome.reason, gone=True)
-    hold_until = None
-    if outcome.status_code in {429, 503}:
-        hold_until = retry.retry_after(outcome.headers.get("retry-after"), now)
+    if retry.is_final(outcome):
+        return Verdict(DeliveryStatus.FAILED, outcome.reason, gone=outcome.status_code == retry.GONE)
+    hold_until = retry.pause(outcome, now)
     due = None if job.single else retry.next_attempt(watch.retry.schedule, job.attempts + 1, now, jitter, hold_until)
     status = DeliveryStatus.FAILED if due is None else DeliveryStatus.PENDING
     return Verdict(status, outcome.reason, due, hold_until=hold_until)

@@ -58,15 +58,15 @@ class TokenError(Exception):
 class Tokens:
     """The access tokens of all watches: an async context manager, whose end cancels what is under way.
 
-    ``clock`` gives milliseconds. ``store_refresh_token(watch_id, refresh_token)`` keeps a rotated refresh
-    token durably; a token whose store fails is not used.
+    ``clock`` gives milliseconds. ``store_refresh_token(watch_id, refresh_token, former)`` keeps a rotated refresh
+    token durably in the place of one of the ``former`` ones; a token whose store fails is not used.
     """
 
     def __init__(
         self,
         client: aiohttp.ClientSession,
         clock: Callable[[], int],
-        store_refresh_token: Callable[[str, str], Awaitable[None]],
+        store_refresh_token: Callable[[str, str, tuple[str, ...]], Awaitable[None]],
     ) -> None:
         self._client = client
         self._clock = clock
@@ -127,7 +127,7 @@ class Tokens:
             account.rotate(grant.refresh_token)
         if not account.stored:
             try:
-                await self._store(watch_id, account.credentials.refresh_token or "")
+                await self._store(watch_id, account.credentials.refresh_token or "", tuple(account.spent))
             except Exception as error:  # it is still known here: the next call begins with storing it
                 raise TokenError(f"the new refresh token could not be stored ({type(error).__name__})") from error
             account.stored = True

@@ -215,6 +215,8 @@ def _no_connection(error: aiohttp.ClientConnectorError) -> Failure:
             return reason, words.format(where=_where(error))
     if errno.EACCES in numbers:  # the guard's own words: which network, and how to open it
         return Reason.BLOCKED, ERRNO.sub("", text).removeprefix("Multiple exceptions: ")
+    if isinstance(error.os_error, ConnectionError):  # a TLS handshake that ended in silence has no number
+        return Reason.RESET, f"connection closed by {_where(error)} while it was opened"
     return Reason.UNREACHABLE, f"no connection to {_where(error)}: {error.os_error.strerror or 'failed'}"
 
 
@@ -259,7 +261,6 @@ FAILURES: tuple[tuple[type[Exception], Callable[[Any], Failure]], ...] = (  # th
     (aiohttp.ClientConnectionError, _broken),
     # other ways to write an IPv4 address (2130706433, 127.1) exist to slip past checks
     (aiohttp.InvalidURL, lambda _: (Reason.BLOCKED, "the host is neither a name nor an IP address in its usual form")),
-    (UnicodeEncodeError, lambda _: (Reason.PROTOCOL, "a header cannot be written as UTF-8")),
     (UnicodeError, lambda _: (Reason.DNS, "DNS: the host is no valid name")),
     (ValueError, lambda _: (Reason.PROTOCOL, "the address or a header holds what HTTP cannot carry")),
     (Exception, lambda error: (Reason.PROTOCOL, f"the exchange failed: {type(error).__name__}")),

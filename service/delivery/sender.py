@@ -69,7 +69,7 @@ class Sender:
     async def _exchange(self, job: Job, recipient: Recipient, keys: Iterable[CryptoKey], exchange: Exchange) -> Outcome:
         watch = recipient.watch
         exchange.payload = attempt.body(job, recipient)
-        for fresh in (False, True):
+        for _ in range(2):
             try:
                 authorization = await self._authorization(recipient, exchange)
             except authenticate.TokenError as error:
@@ -77,9 +77,10 @@ class Sender:
                 return Outcome(Reason.TOKEN, error_message=error.detail)
             exchange.request = attempt.request(job, recipient, exchange.payload, list(keys), authorization, self._now())
             outcome = await send.exchange(self._client, exchange.request)
-            if outcome.status_code != 401 or exchange.token is None or fresh:
+            if outcome.status_code != 401 or exchange.token is None:
                 break
-            # The token may have been revoked before its time: once more, with a new one.
+            # The token may have been revoked before its time: once more, with a new one. (A new one that is
+            # refused too is dropped as well, so that the next attempt does not begin with it.)
             self._tokens.drop(watch.id, exchange.token)
         return outcome
 

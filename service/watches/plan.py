@@ -22,7 +22,6 @@ from service.watches.subschemas import Survey
 MAX_PLANS = 1000
 MAX_CHAIN = 100  # schemas inside each other, references followed
 
-_TOGETHER = ("$ref", "allOf")  # they declare as if they stood where they are referred to
 _BRANCHES = ("anyOf", "oneOf", "then", "else", "dependentSchemas")  # they declare, but write nothing
 
 Key: TypeAlias = tuple[tuple[str, bool], ...]  # schemas of one value, and whether their const and default are written
@@ -169,11 +168,12 @@ class Planner:
             schema = found[pointer, writes] = self._survey.schemas[pointer]
             if not isinstance(schema, dict):
                 continue
+            beside = [(pointer + step, writes) for step, _ in subschemas.applied(schema, "allOf")]
             if pointer in self._survey.targets:
-                waiting.append((self._survey.targets[pointer], writes))
-            for keyword in _TOGETHER + _BRANCHES:
-                is_writing = writes and keyword in _TOGETHER
-                waiting += [(pointer + step, is_writing) for step, _ in subschemas.applied(schema, keyword)]
+                beside.insert(0, (self._survey.targets[pointer], writes))
+            for keyword in _BRANCHES:
+                beside += [(pointer + step, False) for step, _ in subschemas.applied(schema, keyword)]
+            waiting += reversed(beside)
         return [(pointer, schema, writes) for (pointer, writes), schema in found.items()]
 
     def _fill(self, plan: Plan, pointer: str, schema: Document, *, writes: bool) -> None:

@@ -80,18 +80,21 @@ def parse(body: Json) -> Asked:
         faults.append(FieldError("/resource", "either resource or objectId must be given, and not both"))
     if faults:
         raise Invalid.of(faults)
-    return Asked(watch, Event(event), resource, object_id, previous)
+    return Asked(given["watch"], Event(event), resource, object_id, previous)
 
 
 def change(
     watch: Watch,
     rtype: TypeInfo,
     asked: Asked,
-    resource: Document,
     diff: Callable[[Document, Document], list[Document]],
     now: int,
 ) -> Change:
-    """The change that is asked about. An update without ``previous`` is shown as one that changed nothing."""
+    """The change that is asked about, whose ``resource`` is given or was found.
+
+    An update without ``previous`` is shown as one that changed nothing.
+    """
+    resource = asked.resource or {}
     before: Document | None = asked.previous if asked.previous is not None else resource
     after: Document | None = resource
     if asked.event is Event.CREATED:

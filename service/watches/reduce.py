@@ -25,13 +25,12 @@ import jsonschema_rs
 from service import jsontext
 from service.errors import Invalid
 from service.model import Document, Json
-from service.watches import plan, subschemas
+from service.watches import explain, plan, subschemas
 from service.watches.interpolate import Reading
 from service.watches.jsonpath import MISSING
-from service.watches.rendering import Rendering, TemplateError
+from service.watches.rendering import Context, Rendering, TemplateError
 
-MAX_WORK = 30_000_000  # keywords times bytes: some tenths of a second for the worst of schemas
-SPECIAL = ("previousData", "changes", "event")  # members that are ours, not the resource's
+MAX_WORK = 20_000_000  # keywords times bytes: two tenths of a second for the worst of schemas, none for others
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +38,7 @@ class Reduction:
     """A schema, ready to reduce resources."""
 
     plan: plan.Plan
+    schema: Document  # as it is validated: without those consts that are filled
     survey: subschemas.Survey
     validator: jsonschema_rs.Validator
     add_previous_data: bool
@@ -49,28 +49,26 @@ class Reduction:
         Raises:
             TemplateError: it does not validate, or validating it would take too long.
         """
-        context = rendering.root
         reduced = self._reduce(resource, rendering)
         body = jsontext.dumps(reduced)
         self._validate(reduced, len(body))
-        history: Document = {}
         if self.add_previous_data and isinstance(reduced, dict):
-            before = context["previousData"]
-            if "previousData" not in self.plan.members:
-                history["previousData"] = self._previous(before, rendering) if isinstance(before, dict) else None
-            if "changes" not in self.plan.members:
-                history["changes"] = context["changes"]
-            body = jsontext.dumps({**reduced, **history})
+            history = self._history(rendering).items()
+            body = jsontext.dumps({**reduced, **{n: value for n, value in history if n not in self.plan.members}})
         rendering.check(len(body))
         return body
 
-    def _previous(self, before: Document, rendering: Rendering) -> Json:
-        """The version before, as it was sent then but for what it followed."""
-        root = {**before, "previousData": None, "changes": [], "event": rendering.root["event"]}
-        return self._reduce(before, replace(rendering, root=root))
+    def _history(self, rendering: Rendering) -> Document:
+        """The version before, as this schema would have made it, and the diff."""
+        special = rendering.root.special
+        before, previous = special["previousData"], None
+        if isinstance(before, dict):
+            root = Context(before, {"previousData": None, "changes": [], "event": special["event"]})
+            previous = self._reduce(before, replace(rendering, root=root))
+        return {"previousData": previous, "changes": special["changes"]}
 
     def _reduce(self, resource: Document, rendering: Rendering) -> Json:
-        special = {name: rendering.root[name] for name in SPECIAL if name in self.plan.members}
+        special = {name: value for name, value in rendering.root.special.items() if name in self.plan.members}
         reduced = plan.reduce(self.plan, {**resource, **special}, rendering)
         return None if reduced is MISSING else reduced
 
@@ -78,13 +76,9 @@ class Reduction:
         depth = _depth(value) if self.survey.is_recursive else subschemas.MAX_DEPTH
         if self.survey.work_for(depth) * size > MAX_WORK:
             raise TemplateError("validating this resource by the schema would take too long: simplify the schema")
-        if self.validator.is_valid(value):
-            return
-        try:
-            self.validator.validate(value)
-        except jsonschema_rs.ValidationError as error:
-            where = jsontext.pointer(*error.instance_path) or "as a whole"
-            raise TemplateError(f"the result does not validate: {where}: {error.message[:200]}") from None
+        if not self.validator.is_valid(value):
+            pointer, fault = explain.explain(self.schema, value, _validator)
+            raise TemplateError(f"the result does not validate: {pointer or 'as a whole'}: {fault}")
 
 
 def compile(schema: Document, reading: Reading, *, add_previous_data: bool) -> Reduction:  # noqa: A001  as in re.compile
@@ -93,20 +87,24 @@ def compile(schema: Document, reading: Reading, *, add_previous_data: bool) -> R
     survey = subschemas.survey(ours)
     root = plan.Planner(survey, reading).root()
     try:
-        validator = jsonschema_rs.validator_for(
-            ours,
-            validate_formats=False,
-            retriever=_refuse,
-            pattern_options=jsonschema_rs.RegexOptions(
-                size_limit=subschemas.PATTERN_BYTES, dfa_size_limit=subschemas.PATTERN_BYTES
-            ),
-        )
+        validator = _validator(ours)
     except jsonschema_rs.ValidationError as error:
         pointer, detail = jsontext.pointer(*error.instance_path), error.message[:200]
         if pointer.endswith("/pattern"):
             detail = "the pattern is too large, or has look-around or back-references, which are not taken"
         raise Invalid.at(pointer, detail) from None
-    return Reduction(root, survey, validator, add_previous_data)
+    return Reduction(root, ours, survey, validator, add_previous_data)
+
+
+def _validator(schema: Document) -> jsonschema_rs.Validator:
+    return jsonschema_rs.validator_for(
+        schema,
+        validate_formats=False,
+        retriever=_refuse,
+        pattern_options=jsonschema_rs.RegexOptions(
+            size_limit=subschemas.PATTERN_BYTES, dfa_size_limit=subschemas.PATTERN_BYTES
+        ),
+    )
 
 
 def _refuse(uri: str) -> Document:

@@ -6,7 +6,7 @@ other write begins: a change is told to exactly the watches that were answered 2
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -131,14 +131,18 @@ class Registrar:
 
         await self._store.write(action)
 
-    async def keep_refresh_token(self, watch_id: str, refresh_token: str) -> None:
-        """Store a rotated refresh token; durable when this returns."""
+    async def keep_refresh_token(self, watch_id: str, refresh_token: str, former: Collection[str]) -> None:
+        """Store a rotated refresh token in the place of a former one; durable when this returns.
+
+        Where the owner has given the watch another one meanwhile, that one stays.
+        """
 
         async def action(transaction: Transaction) -> None:
             prepared = self._registry.get(watch_id)
-            if prepared is not None and prepared.watch.oauth2 is not None:
-                oauth2 = replace(prepared.watch.oauth2, refresh_token=refresh_token)
-                await self._store_watch(transaction, replace(prepared.watch, oauth2=oauth2))
+            oauth2 = prepared.watch.oauth2 if prepared is not None else None
+            if prepared is not None and oauth2 is not None and oauth2.refresh_token in former:
+                renewed = replace(oauth2, refresh_token=refresh_token)
+                await self._store_watch(transaction, replace(prepared.watch, oauth2=renewed))
 
         await self._store.write(action)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from service import jsontext
 from service.model import Document, Json
@@ -31,11 +31,35 @@ class TemplateTooLarge(TemplateError):
     """What the template makes of this change is larger than a callback may be."""
 
 
+class Context(dict[str, Json]):
+    """What ``$`` is: the resource, and three members that are always there, but that only their names lead to.
+
+    So ``$`` itself, ``$.*`` and ``$..email`` are of the resource alone; nobody who asks for all of it means the
+    version before as well.
+    """
+
+    __slots__ = ("special",)
+
+    def __init__(self, resource: Document, special: Document) -> None:
+        super().__init__(resource)
+        self.special = special  # they hide the resource's own members of the same name
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.special or super().__contains__(name)
+
+    def __getitem__(self, name: str) -> Json:
+        return self.special[name] if name in self.special else super().__getitem__(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """As of any dict."""
+        return self.special[name] if name in self.special else super().get(name, default)
+
+
 @dataclass(slots=True)
 class Rendering:
     """One rendering: the ``$`` that its paths see, and what is left of its allowances."""
 
-    root: Document
+    root: Context
     budget: Budget = field(default_factory=Budget)
     room: int = MAX_OUTPUT  # bytes
 

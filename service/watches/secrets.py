@@ -10,16 +10,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from service import jsontext
-from service.delivery import masking
-from service.model import Document, Watch
+from service.model import Document
 
 HEADERS = "httpRequestHeader"  # its values are secrets, all of them
 MEMBERS = (("basicAuth", "password"), ("oauth2Auth", "clientSecret"), ("oauth2Auth", "refreshToken"))
-
-
-def secrets_of(watch: Watch) -> tuple[str, ...]:
-    """Every text that no log line may show, for masking."""
-    return tuple(masking.secrets_of(watch))
 
 
 def of(form: Mapping[str, Any]) -> dict[str, str]:

@@ -3,7 +3,7 @@
 A schema is a stranger's program. References lead into the schema itself only, so nothing is fetched; regular
 expressions run on an engine that never backtracks. What remains is work that multiplies, such as two
 references to itself side by side: ``Survey.work`` counts, for documents of each depth, how many keywords can
-be looked at in one place, and validation is refused beforehand where that is too much for one document.
+be looked at for one of its values, and validation is refused beforehand where that is too much for all of them.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ PATTERN_WORK = 100  # a pattern's price for each byte of the document, in keywor
 _COSTLY = 10**12
 
 IN_PLACE = {"$ref", "allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas", "dependencies"}
+_ONE_OF = {"properties", "prefixItems"}  # of these, one at most is applied to any one value
 _INTO = {
-    "properties",
     "patternProperties",
     "additionalProperties",
     "propertyNames",
     "items",
-    "prefixItems",
     "additionalItems",
     "contains",
     "unevaluatedItems",
     "unevaluatedProperties",
 }
 _ASIDE = {"$defs", "definitions"}  # only references lead there
+_HOLDING = IN_PLACE | _ONE_OF | _INTO | _ASIDE
 _BY_NAME = {"properties", "patternProperties", "dependentSchemas", "dependencies", "$defs", "definitions"}
 _REFUSED = {
     "patternProperties": "names are not matched by patterns here: list them in `properties`",
@@ -60,9 +60,10 @@ class Survey:
 
     schemas: dict[str, Json] = field(default_factory=dict)
     in_place: dict[str, list[str]] = field(default_factory=dict)  # to the same value
-    into: dict[str, list[str]] = field(default_factory=dict)  # to values inside it
+    one_of: dict[str, list[str]] = field(default_factory=dict)  # to values inside it, one each
+    into: dict[str, list[str]] = field(default_factory=dict)  # to values inside it, perhaps the same
     targets: dict[str, str] = field(default_factory=dict)  # of `$ref`, by the schema that holds it
-    work: list[int] = field(default_factory=list)  # keywords in one place, by the depth of the document
+    work: list[int] = field(default_factory=list)  # keywords for one value, by the depth of the document
 
     def work_for(self, depth: int) -> int:
         """How many keywords can be looked at for any one value of a document of this depth."""
@@ -70,8 +71,8 @@ class Survey:
 
     @property
     def is_recursive(self) -> bool:
-        """Whether depth matters."""
-        return len(self.work) > MAX_DEPTH
+        """Whether the depth of the document matters."""
+        return len(self.work) > MAX_DEPTH or self.work[-1] == _COSTLY
 
 
 def survey(schema: Document) -> Survey:
@@ -87,10 +88,33 @@ def survey(schema: Document) -> Survey:
         jsonschema_rs.meta.validate(schema)
     except jsonschema_rs.ValidationError as error:
         raise Invalid.at(jsontext.pointer(*error.instance_path), error.message[:200]) from None
-    found = Survey()
-    _collect(schema, found)
+    found = collect(schema)
     _resolve(found)
     _measure(found)
+    return found
+
+
+def collect(schema: Document) -> Survey:
+    """Every subschema, not yet resolved and measured; the schemas are the given ones, not copies."""
+    found = Survey()
+    waiting: list[tuple[str, Json]] = [("", schema)]
+    while waiting:
+        pointer, here = waiting.pop()
+        found.schemas[pointer] = here
+        found.in_place[pointer], found.one_of[pointer], found.into[pointer] = [], [], []
+        if len(found.schemas) > MAX_SUBSCHEMAS:
+            raise Invalid.at("", f"a schema has at most {MAX_SUBSCHEMAS:,} subschemas")
+        if not isinstance(here, dict):
+            continue
+        _refuse(here, pointer)
+        for keyword in here:
+            if keyword not in _HOLDING:
+                continue
+            below = [(pointer + step, subschema) for step, subschema in applied(here, keyword)]
+            waiting += below
+            for keywords, edges in ((IN_PLACE, found.in_place), (_ONE_OF, found.one_of), (_INTO, found.into)):
+                if keyword in keywords:
+                    edges[pointer] += [place for place, _ in below]
     return found
 
 
@@ -112,27 +136,10 @@ def applied(schema: Document, keyword: str) -> Iterator[tuple[str, Json]]:
         yield where, value
 
 
-def _collect(schema: Document, found: Survey) -> None:
-    waiting: list[tuple[str, Json]] = [("", schema)]
-    while waiting:
-        pointer, here = waiting.pop()
-        found.schemas[pointer] = here
-        found.in_place[pointer], found.into[pointer] = [], []
-        if len(found.schemas) > MAX_SUBSCHEMAS:
-            raise Invalid.at("", f"a schema has at most {MAX_SUBSCHEMAS:,} subschemas")
-        if not isinstance(here, dict):
-            continue
-        _refuse(here, pointer)
-        for keywords, edges in ((IN_PLACE, found.in_place), (_INTO, found.into), (_ASIDE, {})):
-            for keyword in keywords & here.keys():
-                for step, below in applied(here, keyword):
-                    edges.setdefault(pointer, []).append(pointer + step)
-                    waiting.append((pointer + step, below))
-
-
 def _refuse(here: Document, pointer: str) -> None:
-    for keyword in _REFUSED.keys() & here.keys():
-        raise Invalid.at(f"{pointer}/{keyword}", _REFUSED[keyword])
+    for keyword, detail in _REFUSED.items():
+        if keyword in here:
+            raise Invalid.at(f"{pointer}/{keyword}", detail)
     if pointer and isinstance(here.get("$id", here.get("id")), str):
         raise Invalid.at(pointer, "a schema inside a schema has no `$id`: move it to `$defs`")
 
@@ -155,12 +162,13 @@ def _measure(found: Survey) -> None:
     except graphlib.CycleError as error:
         circle = error.args[1]
         raise Invalid.at(circle[0], "refers to itself without going into a value") from None
-    own = {pointer: _own(here) for pointer, here in found.schemas.items()}
+    own = {pointer: _own(here) + len(found.one_of[pointer]) for pointer, here in found.schemas.items()}
     above = dict.fromkeys(order, 0)
     for _ in range(MAX_DEPTH + 1):
         here: dict[str, int] = {}
         for pointer in order:
             inside = sum(above[other] for other in found.into[pointer])
+            inside += max((above[other] for other in found.one_of[pointer]), default=0)
             beside = sum(here[other] for other in found.in_place[pointer])
             here[pointer] = min(own[pointer] + inside + beside, _COSTLY)
         if here == above:
@@ -173,7 +181,7 @@ def _own(schema: Json) -> int:
     """What a schema's own keywords cost: a unit for each of their values, more for a pattern."""
     if not isinstance(schema, dict):
         return 1
-    waiting = [value for keyword, value in schema.items() if keyword not in IN_PLACE | _INTO | _ASIDE]
+    waiting = [value for keyword, value in schema.items() if keyword not in _HOLDING]
     count = 1 + (PATTERN_WORK if "pattern" in schema else 0)
     while waiting:
         value = waiting.pop()

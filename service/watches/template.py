@@ -20,7 +20,7 @@ from service.model import Change, Document, Event, Json
 from service.watches import jsonform, reduce
 from service.watches.interpolate import Reading
 from service.watches.jsonpath import Expression, TooMuch
-from service.watches.rendering import Rendering, TemplateError, TemplateTooLarge
+from service.watches.rendering import Context, Rendering, TemplateError, TemplateTooLarge
 
 __all__ = ["Template", "TemplateError", "TemplateTooLarge", "compile", "context"]
 
@@ -69,21 +69,17 @@ def compile(schema: Json, *, add_previous_data: bool) -> Template:  # noqa: A001
     return Template(reading.finish(), render)
 
 
-def context(change: Change) -> Document:
-    """What ``$`` is: the resource, and the members that are always there, which hide its own of the same name."""
-    return {
-        **change.resource,
-        "previousData": change.before,
-        "changes": _changes(change),
-        "event": {
-            "id": change.id,
-            "type": change.event.value,
-            "time": clock.rfc3339(change.time),
-            "objectType": change.type,
-            "objectId": change.object_id,
-            "version": change.version,
-        },
+def context(change: Change) -> Context:
+    """The ``$`` of a change."""
+    event: Document = {
+        "id": change.id,
+        "type": change.event.value,
+        "time": clock.rfc3339(change.time),
+        "objectType": change.type,
+        "objectId": change.object_id,
+        "version": change.version,
     }
+    return Context(change.resource, {"previousData": change.before, "changes": _changes(change), "event": event})
 
 
 def _as_it_is(change: Change) -> bytes:

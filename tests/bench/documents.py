@@ -47,20 +47,23 @@ def callbacks(count: int) -> Iterator[tuple[dict[str, str], bytes]]:
         body = orjson.dumps({member: value for member, value in orjson.loads(pushed).items() if member != SECRET})
         message, (subject, _, version) = f"dlv_{number:026d}", name.partition("/")
         signed = hmac.new(key, b"%s.%d.%s" % (message.encode(), now, body), hashlib.sha256).digest()
-        yield {
-            "content-type": "application/json",
-            "user-agent": "webhook-watch/0",
-            "webhook-id": message,
-            "webhook-timestamp": str(now),
-            "webhook-signature": f"v1,{base64.b64encode(signed).decode()}",
-            "ce-specversion": "1.0",
-            "ce-id": f"chg_{number:026d}",
-            "ce-type": "agendize.account.updated",
-            "ce-source": "/agendize/api/2.0/resellers/accounts",
-            "ce-subject": subject,
-            "ce-time": "2026-01-01T00:00:00.000Z",
-            "ce-sequence": version,
-        }, body
+        yield (
+            {
+                "content-type": "application/json",
+                "user-agent": "webhook-watch/0",
+                "webhook-id": message,
+                "webhook-timestamp": str(now),
+                "webhook-signature": f"v1,{base64.b64encode(signed).decode()}",
+                "ce-specversion": "1.0",
+                "ce-id": f"chg_{number:026d}",
+                "ce-type": "agendize.account.updated",
+                "ce-source": "/agendize/api/2.0/resellers/accounts",
+                "ce-subject": subject,
+                "ce-time": "2026-01-01T00:00:00.000Z",
+                "ce-sequence": version,
+            },
+            body,
+        )
 
 
 def _version(account: dict[str, object], version: int) -> dict[str, object]:

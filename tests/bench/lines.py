@@ -24,10 +24,3 @@ async def heard() -> AsyncIterator[bytes]:
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     async for line in reader:
         yield line
-
-
-async def first() -> bytes:
-    """The next line; nobody reads on after it."""
-    async for line in heard():
-        return line
-    raise SystemExit("the benchmark is gone")

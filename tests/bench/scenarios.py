@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.bench import processes, served
 from tests.bench.processes import Cost, Process
@@ -109,11 +111,12 @@ async def drain(bench: Bench) -> Figures:
             async with _load(bench, service, count=changes) as load:
                 filled = await _written(load)
         await bench.receiver.ask({"do": "answer"})
-        before = bench.receiver.cost()
         async with served.service(directory) as service:
+            await bench.receiver.ask({"do": "wait", "count": 1})
+            before = service.process.cost(), bench.receiver.cost()
             came = await bench.receiver.ask({"do": "wait", "count": deliveries})
             ended = await _settled(service)
-            spent = _spent((service.process, bench.receiver), (Cost(0, 0), before), deliveries)
+            spent = _spent((service.process, bench.receiver), before, deliveries)
             await service.check()
             memory = service.process.memory()
             commits = await service.commits()
@@ -153,14 +156,16 @@ async def latency(bench: Bench, rate: float) -> Figures:
     }
 
 
-def _directory(bench: Bench) -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="webhook-watch-bench-", dir=bench.directory)
+@contextmanager
+def _directory(bench: Bench) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="webhook-watch-bench-", dir=bench.directory) as directory:
+        yield Path(directory)
 
 
 @asynccontextmanager
 async def _service(bench: Bench) -> AsyncIterator[Served]:
     with _directory(bench) as directory:
-        async with served.service(Path(directory)) as service:
+        async with served.service(directory) as service:
             yield service
 
 
@@ -181,8 +186,28 @@ async def _load(
         yield load
 
 
-async def _written(load: Process) -> dict[str, Figures]:
+async def _written(load: Process) -> dict[str, Any]:
     run = await load.ask()
     refused = {status: times for status, times in run["statuses"].items() if status not in {"200", "201"}}
     assert not refused, refused
     return run
+
+
+async def _settled(service: Served) -> float:
+    """When the log had nothing pending any more (seconds)."""
+    await service.settled()
+    return time.time()
+
+
+def _rate(count: int, run: Mapping[str, int]) -> float:
+    return count / ((run["ended"] - run["started"]) / 1e9)
+
+
+def _spent(processes: Sequence[Process], before: Sequence[Cost], count: int) -> list[Cost]:
+    """Microseconds of each process for each of ``count``."""
+    spent = [process.cost() - cost for process, cost in zip(processes, before, strict=True)]
+    return [Cost(cost.loop * 1e6 / count, cost.others * 1e6 / count) for cost in spent]
+
+
+def _total(cost: Cost) -> float:
+    return cost.loop + cost.others

@@ -34,7 +34,7 @@ class Served:
 
     async def watch(self, address: str) -> None:
         """A signed watch of every account."""
-        await self.admin.watch(address, signature={"enabled": True})
+        await self.admin.watch(address, signature={"enabled": True}, retry={"timeout": 30})
 
     async def commits(self) -> float:
         page = (await self.admin.get("/metrics")).text
@@ -43,7 +43,7 @@ class Served:
 
     async def settled(self) -> None:
         """Wait until the log has nothing pending."""
-        while (await self.admin.get("/api/v1/deliveries?status=pending&limit=1")).body["items"]:
+        while (await self.admin.get("/api/v1/deliveries?status=pending&limit=1")).body["items"]:  # noqa: ASYNC110  the service is another process
             await asyncio.sleep(LOOK)
 
     async def check(self) -> None:

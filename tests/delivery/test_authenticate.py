@@ -40,7 +40,7 @@ class Vault:
         self.used = asyncio.Event()
         self.broken = False
 
-    async def store(self, watch_id: str, refresh_token: str) -> None:
+    async def store(self, watch_id: str, refresh_token: str, _former: tuple[str, ...]) -> None:
         if self.broken:
             raise OSError("disk full")
         self.stored.append((watch_id, refresh_token))

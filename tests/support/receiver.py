@@ -115,8 +115,8 @@ class Receiver:
             raise TimeoutError(f"{len(self.calls)} calls of {count} came within {timeout} s") from None
         return list(self.calls)
 
-    async def close_idle(self) -> None:
-        """Close the connections that are kept alive, as a receiver does that has waited long enough."""
+    def close_idle(self) -> None:
+        """Close every connection now, as a receiver does with those that were idle for too long."""
         for transport in list(self._turns):
             transport.close()
 

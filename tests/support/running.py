@@ -29,6 +29,35 @@ class Answer:
     text: str
     body: Any  # parsed JSON, or None
 
+    def problem(self, status: int) -> Any:
+        """The body of a refusal on our own face (RFC 9457)."""
+        assert self.status == status, self.text
+        assert self.headers["Content-Type"] == "application/problem+json"
+        assert set(self.body) == {"type", "title", "status", "detail", "errors"}
+        assert self.body["status"] == status
+        return self._says_what_to_do(self.body, self.body["detail"])
+
+    def vendor_error(self, status: int) -> Any:
+        """The same on a collection that speaks the ``items`` dialect: what stands in ``error``."""
+        assert self.status == status, self.text
+        assert self.headers["Content-Type"] == "application/json"
+        assert set(self.body) == {"error"}
+        error = self.body["error"]
+        assert set(error) == {"code", "reason", "message", "errors"}
+        assert error["code"] == status
+        return self._says_what_to_do(error, error["message"])
+
+    def pointers(self) -> list[str]:
+        """What a refusal points at."""
+        return [fault["pointer"] for fault in self.body.get("error", self.body)["errors"]]
+
+    def _says_what_to_do(self, refusal: Any, sentence: str) -> Any:
+        assert len(sentence) > 5
+        assert all(fault["detail"] for fault in refusal["errors"])
+        assert "Traceback" not in self.text
+        assert "service/" not in self.text
+        return refusal
+
 
 class Client:
     """Calls the service's public face with one API key."""

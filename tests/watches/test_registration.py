@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service import errors, jsontext, model
-from service.delivery import egress
-from service.watches import registration, secrets, spec
+from service.delivery import egress, masking
+from service.watches import registration, spec
 
 ADDRESS = "https://example.com/hook"
 TOKEN_URL = "https://id.example.com/token"
@@ -394,9 +394,9 @@ def test_the_answer_to_a_registration_has_its_warnings_and_the_new_key():
 
 def test_every_secret_is_known_to_the_mask():
     made = watch(oauth2Auth=OAUTH, httpRequestHeader={"X-Api-Key": "k3y", "X-Empty": ""})
-    assert {"s3cret", "r3fresh", "k3y"} <= set(secrets.secrets_of(made))
-    assert "p4ssw0rd" in secrets.secrets_of(watch(basicAuth=BASIC))
-    assert "" not in secrets.secrets_of(made)
+    assert {"s3cret", "r3fresh", "k3y"} <= set(masking.secrets_of(made))
+    assert "p4ssw0rd" in masking.secrets_of(watch(basicAuth=BASIC))
+    assert "" not in masking.secrets_of(made)
 
 
 # PUT

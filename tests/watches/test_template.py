@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -90,7 +91,10 @@ def test_paths_are_listed_with_their_pointers():
         ("/a", "$.z", ("z",)),
         ("/b~1c/0", "$..w", ()),
     ]
-    assert [p for p, _ in template.compile('{"a":${$.x},"b":"${$.y}"}', add_previous_data=False).expressions] == ["", ""]
+    assert [p for p, _ in template.compile('{"a":${$.x},"b":"${$.y}"}', add_previous_data=False).expressions] == [
+        "",
+        "",
+    ]
     reduced = {"$schema": "https://json-schema.org/draft/2020-12/schema", "properties": {"a": {"const": "${$.x}"}}}
     assert [p for p, _ in template.compile(reduced, add_previous_data=False).expressions] == ["/properties/a/const"]
     assert template.compile(None, add_previous_data=True).expressions == ()
@@ -105,7 +109,7 @@ def test_paths_are_listed_with_their_pointers():
         ({"a": ["${$.id}"] * 257}, "at most 256 placeholders"),
         ("[" + ",".join(["${$.id}"] * 257) + "]", "at most 256 placeholders"),
         ({"a": "${$" + ".a" * 600 + "}"}, "at most 1,024 characters"),
-        ({"a": ["${["] * 20_000}, "and 19 more"),
+        ({"a": ["${["] * 10_000}, "and 19 more"),
     ],
 )
 def test_a_template_is_bounded_in_size(schema, detail):
@@ -125,6 +129,14 @@ def test_a_template_is_bounded_in_depth():
     for schema in (nested(33), nested(500), [nested(33)]):
         with pytest.raises(errors.Invalid, match="at most 32 deep"):
             template.compile(schema, add_previous_data=False)
+
+
+@pytest.fixture
+def allocated():
+    """The most memory that was taken at once since the test began, in bytes."""
+    tracemalloc.start()
+    yield lambda: tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
 
 
 @pytest.mark.parametrize(
@@ -166,13 +178,14 @@ def test_a_template_looks_at_a_bounded_number_of_values(schema):
         render(schema, {"a": [{"b": [{"c": list(range(20))}] * 20}] * 20})
 
 
-def test_context_hides_members_of_the_same_name():
+def test_context_has_three_members_that_only_their_names_lead_to():
     after = {"id": "1", "event": "mine", "changes": "mine", "previousData": "mine"}
     seen = template.context(change(after=after, before={"id": "0"}, diff=[{"op": "test"}]))
-    assert seen["id"] == "1"
+    assert dict(seen.items()) == after
+    assert (seen["id"], seen.get("id"), seen.get("nothing"), "nothing" in seen) == ("1", "1", None, False)
     assert seen["previousData"] == {"id": "0"}
     assert seen["changes"] == [{"op": "test"}]
-    assert seen["event"] == {
+    assert seen.get("event") == {
         "id": "chg_1",
         "type": "updated",
         "time": "2025-11-24T16:00:00.123Z",

@@ -1,0 +1,129 @@
+"""Calling a running service over HTTP, as its operators do."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import aiohttp
+import click
+
+from service import __version__
+from service.cli.terminal import Failure
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+URL_VARIABLE, KEY_VARIABLE, ADMIN_VARIABLE = "WATCH_URL", "WATCH_API_KEY", "WATCH_ADMIN_KEY"
+VARIABLES = frozenset({URL_VARIABLE, KEY_VARIABLE})  # the third is a setting of the service, too
+PASSING = frozenset({429, 500, 502, 503, 504})  # a service that restarts, or a proxy in front of it
+PATIENCE = aiohttp.ClientTimeout(total=30)
+
+
+class Unreachable(Failure):
+    """There is no answer now, or none that counts: another try may have one."""
+
+
+def options(command: Command) -> Command:
+    """The options ``--url`` and ``--key``."""
+    command = click.option(
+        "--key",
+        envvar=[KEY_VARIABLE, ADMIN_VARIABLE],
+        callback=_key,
+        help=f"An API key.  [env: {KEY_VARIABLE}, else {ADMIN_VARIABLE}]",
+    )(command)
+    return click.option(
+        "--url",
+        envvar=URL_VARIABLE,
+        default="http://127.0.0.1:8080",
+        callback=_url,
+        show_default=True,
+        help=f"Where the service is.  [env: {URL_VARIABLE}]",
+    )(command)
+
+
+def _key(_context: click.Context, _option: click.Parameter, value: str | None) -> str:
+    key = (value or "").strip()
+    if not key:
+        raise click.UsageError(f"No API key: set {KEY_VARIABLE}, or give --key.")
+    if not key.isprintable():
+        raise click.UsageError("An API key is one line of text.")
+    return key
+
+
+def _url(_context: click.Context, _option: click.Parameter, value: str) -> str:
+    if not value.startswith(("http://", "https://")):
+        raise click.UsageError(f"--url must be like http://127.0.0.1:8080, not {value!r}.")
+    return value.rstrip("/")
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A service, and a key that opens it."""
+
+    url: str
+    session: aiohttp.ClientSession
+
+    async def call(self, method: str, path: str, body: object = None, **query: str) -> Any:
+        """The JSON that is answered, None if there is none. Raises Failure."""
+        options: dict[str, Any] = {"params": query} if body is None else {"params": query, "json": body}
+        async with self.open(method, path, **options) as answer:
+            return await answer.json(content_type=None) if answer.status != 204 else None
+
+    async def items(self, path: str) -> AsyncIterator[Mapping[str, Any]]:
+        """Every item of a list, page after page."""
+        query = {"limit": "500"}
+        while True:
+            page = await self.call("GET", path, None, **query)
+            for item in page["items"]:
+                yield item
+            if page["nextCursor"] is None:
+                return
+            query["cursor"] = page["nextCursor"]
+
+    @asynccontextmanager
+    async def open(self, method: str, path: str, **options: Any) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The answer to a request, while it is read. Raises Failure, or Unreachable where another try may help."""
+        try:
+            async with self.session.request(method, self.url + path, **options) as answer:
+                if not answer.ok:
+                    raise await _refusal(answer, f"{method} {path}")
+                yield answer
+        except aiohttp.InvalidURL as error:
+            raise Failure(f"--url {self.url}: is no URL") from error
+        except aiohttp.ClientConnectorCertificateError as error:
+            raise Failure(f"the certificate of {self.url} is not trusted: {error.certificate_error}") from error
+        except aiohttp.ClientConnectorError as error:
+            reason = _reason(error.os_error)
+            raise Unreachable(f"cannot connect to {self.url}: {reason}; is the service running there?") from error
+        except TimeoutError as error:
+            raise Unreachable(f"nothing was heard from {self.url} for too long") from error
+        except (aiohttp.ClientError, ValueError) as error:  # a ValueError: what should be JSON is none
+            raise Unreachable(f"{self.url} broke off its answer: {error}") from error
+
+
+@asynccontextmanager
+async def connected(url: str, key: str) -> AsyncIterator[Client]:
+    """A client with this key."""
+    headers = {"Authorization": f"Bearer {key}", "User-Agent": f"webhook-watch/{__version__}"}
+    async with aiohttp.ClientSession(headers=headers, timeout=PATIENCE) as session:
+        yield Client(url, session)
+
+
+def _reason(error: OSError) -> str:
+    """In the system's words: asyncio's own name the address instead of the reason."""
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
+
+
+async def _refusal(answer: aiohttp.ClientResponse, what: str) -> Failure:
+    """What the service said against it, with each fault in a line."""
+    kind = Unreachable if answer.status in PASSING else Failure
+    try:
+        problem = await answer.json(content_type=None)
+        detail = str(problem["detail"])
+        faults = [f"{fault['pointer']}: {fault['detail']}" for fault in problem["errors"]]
+    except (ValueError, TypeError, KeyError):
+        detail, faults = answer.reason or "", []
+    return kind("\n".join([f"{what} was answered {answer.status}: {detail}", *(faults if len(faults) > 1 else ())]))

@@ -1,0 +1,64 @@
+"""What the commands share of the terminal: where words go, how they look, and how a coroutine is run."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import signal
+import sys
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+
+try:
+    from uvloop import run as _run
+except ImportError:  # there is none for some systems: it is faster, not different
+    from asyncio import run as _run
+
+Result = TypeVar("Result")
+
+PIPED_WIDTH = 160  # columns of what is not written to a terminal, so that tables are not cut
+
+
+class Failure(click.ClickException):
+    """The command cannot do what it was asked to; the message says why, and what to do."""
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Coloured on a terminal, plain elsewhere. Text is text: nothing in it is taken for markup."""
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else PIPED_WIDTH
+    return Console(stderr=stderr, width=width, markup=False, highlight=False, emoji=False)
+
+
+def complain(message: str) -> None:
+    """Say what went wrong, each line of it as one of ours."""
+    for line in message.splitlines():
+        click.echo(f"webhook-watch: error: {line}", err=True)
+
+
+def prepare() -> None:
+    """Names come in every script: on a terminal that lacks a letter a question mark is shown instead."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def silence() -> None:
+    """Nobody reads stdout any more: keep the interpreter from flushing into it at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def run(work: Coroutine[Any, Any, Result]) -> Result:
+    """Run a coroutine; Ctrl-C and SIGTERM cancel it, so that what it opened is closed and removed."""
+
+    async def until_terminated() -> Result:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  this is a coroutine that a task runs
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        return await work
+
+    return _run(until_terminated())

@@ -1,0 +1,56 @@
+"""The public HTTP API, called as any client calls it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import aiohttp
+
+
+class Unexpected(Exception):
+    """The story cannot go on: something did not answer as it has to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request, before it is made."""
+
+    method: str
+    path: str
+    body: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back."""
+
+    status: int
+    body: Any
+
+    @property
+    def phrase(self) -> str:
+        """Such as ``201 Created``."""
+        return f"{self.status} {HTTPStatus(self.status).phrase}"
+
+
+class Caller:
+    """A client with a key."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+        self._session = session
+        self.url = url
+
+    async def make(self, call: Call) -> Answer:
+        """Make a request; Unexpected when it is refused."""
+        options: dict[str, Any] = {} if call.body is None else {"json": call.body}
+        async with self._session.request(call.method, self.url + call.path, **options) as response:
+            text = await response.text()
+            if not response.ok:
+                raise Unexpected(f"{call.method} {call.path} was answered {response.status}: {text}")
+            return Answer(response.status, await response.json(content_type=None) if text else None)
+
+    async def get(self, path: str) -> Any:
+        """What is there."""
+        return (await self.make(Call("GET", path))).body

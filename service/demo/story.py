@@ -1,0 +1,208 @@
+"""What happens, scene by scene, and what has to come of it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from typing import Any
+
+from service.changes import members
+from service.demo import screen as look
+from service.demo.caller import Call, Unexpected
+from service.demo.receiver import Callback, Hook
+from service.demo.screen import Screen
+from service.demo.script import Script
+from service.demo.stage import BASIC, Stage
+from service.model import Document
+
+TIME_LIMIT = 60  # seconds for the whole story
+MORE = 2  # resources that are made besides the one that the story is about, and stay
+PACE, TURNS = 2.0, 4  # afterwards: seconds between two changes, and updates of one resource
+
+
+async def tell(stage: Stage, script: Script, screen: Screen) -> None:
+    """The whole story; what did not come as it had to is in ``screen.failures``."""
+    try:
+        async with asyncio.timeout(TIME_LIMIT):
+            await _Story(stage, script, screen).tell()
+    except TimeoutError:
+        screen.failed("a callback did not come in time")
+    except Unexpected as error:
+        screen.failed(str(error))
+
+
+async def go_on(stage: Stage, script: Script) -> None:
+    """A change every couple of seconds, for ever: resources come, change and go."""
+    others = script.samples[0], *script.samples[1 + MORE :]  # the ones in between are still there
+    for sample in itertools.cycle(others):
+        current = await _write(stage, script, script.create(sample))
+        for turn in range(TURNS):
+            await asyncio.sleep(PACE)
+            current = await _write(stage, script, script.change(current, turn))
+        await asyncio.sleep(PACE)
+        await stage.caller.make(script.delete(current))
+        await asyncio.sleep(PACE)
+        stage.forget()
+
+
+async def _write(stage: Stage, script: Script, call: Call) -> Document:
+    return script.resource((await stage.caller.make(call)).body)
+
+
+class _Story:
+    """The scenes, in order; each goes on where the one before has ended."""
+
+    def __init__(self, stage: Stage, script: Script, screen: Screen) -> None:
+        self.stage, self.script, self.screen = stage, script, screen
+        self.current: Document = {}  # the resource that the story is about
+
+    async def tell(self) -> None:
+        self._open()
+        await self._register()
+        await self._create()
+        await self._change()
+        await self._change_nothing()
+        await self._delete()
+        await self._read_the_log()
+
+    def _open(self) -> None:
+        stage, script = self.stage, self.script
+        self.screen.title(
+            "Webhook Watch",
+            f"One {script.noun} comes, changes and goes; everyone who watches is told. All of it is real: the service "
+            "on a database of its own, a receiver, and HTTP between them.",
+        )
+        self.screen.scene("The stage")
+        self.screen.facts({"service": stage.caller.url, "receiver": stage.receiver.url, "type": script.rtype.name})
+
+    async def _register(self) -> None:
+        stage, script, screen = self.stage, self.script, self.screen
+        screen.scene("Three systems want to know")
+        screen.say(f"The CRM wants every {script.noun} whole, with the version before and the diff:")
+        await self._watch(stage.everything, {"name": "CRM", "addPreviousData": True})
+        screen.say(f"\nAnd {script.shaped}:")
+        shaped: Document = {"name": "Mailing", "events": ["created", "deleted"], "schema": script.template}
+        await self._watch(stage.shaped, shaped)
+        screen.say("\nThe audit hears of deletions, with HTTP Basic; what fails is tried again after 0.2 seconds:")
+        username, password = BASIC
+        audit: Document = {
+            "name": "Audit",
+            "events": ["deleted"],
+            "basicAuth": {"username": username, "password": password},
+            "retry": {"schedule": [0.2]},
+        }
+        await self._watch(stage.audit, audit)
+
+    async def _watch(self, hook: Hook, wishes: Document) -> None:
+        address = self.stage.receiver.url + hook.path
+        body: Document = {"address": address, **wishes, "signature": {"enabled": True}}
+        watch = await self._call(Call("POST", f"{self.script.rtype.collection}/watch", body))
+        hook.secret = watch["signature"]["secret"]
+        self.screen.expect(
+            hook.secret.startswith("whsec_"), f"watch {watch['id']}; its secret is shown once: {hook.secret[:14]}…"
+        )
+        if hook.basic is not None:
+            self.screen.expect(BASIC[1] not in str(watch), "no answer shows a password again")
+
+    async def _create(self) -> None:
+        stage, script, screen = self.stage, self.script, self.screen
+        screen.scene(f"One {script.noun} is made")
+        self.current = script.resource(await self._call(script.create(script.samples[0])))
+        callback, body = await self._told(stage.everything, "CRM")
+        screen.expect(body == self.current, f"the body is the {script.noun} as the API answers it")
+        shaped = await stage.shaped.next()
+        screen.callback("Mailing", shaped, look.document(shaped.json()))
+        screen.expect(shaped.json().keys() == script.template.keys(), "the body is what its template says")
+        self._expect_event(callback, "created", 1)
+        screen.say("\nTwo more, in a line each:")
+        for sample in script.samples[1 : 1 + MORE]:
+            made = await _write(stage, script, script.create(sample))
+            for hook, who in ((stage.everything, "CRM"), (stage.shaped, "Mailing")):
+                told = await hook.next()
+                screen.brief(who, told, f"{told.headers['ce-subject'][-look.LAST :]} {self._called(made)}")
+
+    async def _change(self) -> None:
+        script, screen = self.script, self.screen
+        screen.scene("It changes")
+        before = self.current
+        self.current = script.resource(await self._call(script.change(before, 1)))
+        callback, body = await self._told(self.stage.everything, "CRM")
+        given = callback.json()
+        screen.expect(body == self.current, "the body is the new version")
+        screen.expect(given["previousData"] == before, "previousData is the version before, whole")
+        screen.expect(bool(given["changes"]), "changes is a JSON Patch (RFC 6902) that also says what was there")
+        self._expect_event(callback, "updated", 2)
+
+    async def _change_nothing(self) -> None:
+        script, screen = self.script, self.screen
+        screen.scene("A write that changes nothing")
+        screen.say(f"It says {script.twist}:")
+        before = await self._deliveries()
+        after = script.resource(await self._call(script.repeat(self.current)))
+        # A change is committed together with its deliveries, before its write is answered: nothing is on its way.
+        screen.expect(len(await self._deliveries()) == len(before), "no version, no delivery, no callback")
+        self.current = after
+
+    async def _delete(self) -> None:
+        stage, script, screen = self.stage, self.script, self.screen
+        screen.scene("It is deleted, and a receiver stumbles")
+        await self._call(script.delete(self.current))
+        callback, body = await self._told(stage.everything, "CRM")
+        screen.expect(body == self.current, "the body is the last version")
+        self._expect_event(callback, "deleted", 3)
+        shaped = await stage.shaped.next()
+        screen.brief("Mailing", shaped, "by its template")
+        first, second = await stage.audit.next(), await stage.audit.next()
+        screen.say("")
+        screen.brief("Audit", first, "first attempt")
+        screen.brief("Audit", second, "second attempt")
+        same = first.headers["webhook-id"] == second.headers["webhook-id"]
+        screen.expect(same and first.body == second.body, f"the same webhook-id again: {second.headers['webhook-id']}")
+        screen.expect((first.answered, second.answered) == (503, 204), "one failure was not the end of it")
+
+    async def _read_the_log(self) -> None:
+        screen = self.screen
+        screen.scene("The log")
+        rows = await self._settled()
+        details = [await self.stage.caller.get(f"/api/v1/deliveries/{row['id']}") for row in rows]
+        screen.log(details)
+        screen.expect(all(row["status"] == "succeeded" for row in rows), f"all {len(rows)} deliveries succeeded")
+        sent = next(row["request"]["headers"] for row in details if row["watch"]["name"] == "Audit")
+        screen.expect(sent["authorization"] == "***", "the log shows what was sent, but no credential")
+
+    async def _call(self, call: Call) -> Any:
+        answer = await self.stage.caller.make(call)
+        self.screen.call(call, answer)
+        return answer.body
+
+    async def _told(self, hook: Hook, who: str) -> tuple[Callback, Document]:
+        """The next callback of the hook, and the resource in its body."""
+        callback = await hook.next()
+        body: Document = callback.json()
+        resource = {name: value for name, value in body.items() if name not in ("previousData", "changes")}
+        operations: Any = body["changes"]
+        parts = look.document(resource), look.previous(body["previousData"], resource), look.changes(operations)
+        self.screen.callback(who, callback, *parts)
+        return callback, resource
+
+    def _expect_event(self, callback: Callback, event: str, version: int) -> None:
+        name, sequence = f"{self.script.rtype.name}.{event}", str(version)
+        right = callback.headers["ce-type"] == name and callback.headers["ce-sequence"] == sequence
+        self.screen.expect(right, f"the event is {name}, version {version}")
+
+    def _called(self, resource: Document) -> str:
+        names = [resource.get(name) for name in ("firstName", "lastName")]
+        return " ".join(name for name in names if isinstance(name, str))
+
+    async def _deliveries(self) -> list[Any]:
+        identity = members.get(self.current, self.script.rtype.id_path)
+        page = await self.stage.caller.get(f"/api/v1/deliveries?limit=500&objectId={identity}")
+        return list(page["items"])
+
+    async def _settled(self) -> list[Any]:
+        """The log, oldest first, once the service has written down how its last callback went."""
+        while True:
+            rows: list[Any] = (await self.stage.caller.get("/api/v1/deliveries?limit=500"))["items"]
+            if not any(row["status"] == "pending" for row in rows):
+                return rows[::-1]
+            await asyncio.sleep(0.02)

@@ -1,0 +1,132 @@
+"""What is printed: a table for people, JSON for programs, and the facts of the machine that figures depend on."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sqlite3
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+Samples = Mapping[str, Sequence[float]]
+
+PACKAGES = ("aiohttp", "aiosqlite", "orjson", "uvloop")
+SYNCS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A row of the table."""
+
+    name: str  # in the JSON, and in what scenarios give
+    label: str
+    unit: str
+    digits: int = 0
+
+
+FIGURES = (
+    Figure("ceiling", "ceiling C: bare client, nothing stored", "posts/s"),
+    Figure("accepted", "changes accepted, no watch", "changes/s"),
+    Figure("accepted_to_ceiling", "", "of C", 2),
+    Figure("whole", "whole path, one watch: written, called back, logged", "deliveries/s"),
+    Figure("whole_to_ceiling", "", "of C", 2),
+    Figure("whole_written", "  written meanwhile", "changes/s"),
+    Figure("whole_settled_after_ms", "  last callback to last line of the log", "ms", 1),
+    Figure("whole_commits", "  commits per 1,000 deliveries", "", 1),
+    Figure("drain", "drain: changes with ten watches each, after a restart", "deliveries/s"),
+    Figure("drain_to_ceiling", "", "of C", 2),
+    Figure("drain_queued", "  queued before", "deliveries/s"),
+    Figure("drain_commits", "  commits per 1,000 deliveries", "", 1),
+    Figure("latency_rate", "change to callback, open loop at half of the whole path", "changes/s"),
+    Figure("latency_p50", "  p50", "ms", 2),
+    Figure("latency_p99", "  p99", "ms", 2),
+    Figure("latency_most", "  longest", "ms", 2),
+    Figure("latency_commits", "  commits per 1,000 deliveries", "", 1),
+    Figure("whole_rss", "resident memory of the service after the whole path", "MB", 1),
+    Figure("whole_peak", "  peak", "MB", 1),
+    Figure("drain_rss", "resident memory of the service after the drain", "MB", 1),
+    Figure("drain_peak", "  peak", "MB", 1),
+    Figure("ceiling_client_us", "CPU of a post (ceiling): client", "us", 1),
+    Figure("ceiling_receiver_us", "  receiver", "us", 1),
+    Figure("accepted_loop_us", "CPU of a change accepted: service, event loop", "us", 1),
+    Figure("accepted_database_us", "  service, database threads", "us", 1),
+    Figure("accepted_load_us", "  writer", "us", 1),
+    Figure("whole_loop_us", "CPU of a change delivered (whole path): service, event loop", "us", 1),
+    Figure("whole_database_us", "  service, database threads", "us", 1),
+    Figure("whole_receiver_us", "  receiver", "us", 1),
+    Figure("whole_load_us", "  writer", "us", 1),
+    Figure("drain_loop_us", "CPU of a delivery (drain): service, event loop", "us", 1),
+    Figure("drain_database_us", "  service, database threads", "us", 1),
+    Figure("drain_receiver_us", "  receiver", "us", 1),
+)
+
+
+def machine(directory: Path | None) -> dict[str, object]:
+    """What the figures depend on besides the code."""
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "python": platform.python_version(),
+        "sqlite": sqlite3.sqlite_version,
+        **{package: version(package) for package in PACKAGES},
+        "fsync_us": round(_sync(directory) * 1e6),
+    }
+
+
+def show(samples: Samples, facts: Mapping[str, object], console: Console) -> None:
+    """The table: each figure's median, and the range that it was in."""
+    title = ", ".join(f"{name} {value}" for name, value in facts.items())
+    table = Table("", *("min", "median", "max", ""), title=title, title_justify="left", box=None)
+    for column in table.columns[1:4]:
+        column.justify = "right"
+    for figure in FIGURES:
+        if values := samples.get(figure.name):
+            least, middle, most = (f"{value:,.{figure.digits}f}" for value in _range(values))
+            table.add_row(figure.label, least, f"[bold]{middle}[/]", most, figure.unit)
+    console.print(table)
+
+
+def data(samples: Samples, facts: Mapping[str, object], settings: Mapping[str, object]) -> dict[str, object]:
+    """The same as JSON."""
+    figures = {}
+    for figure in FIGURES:
+        if values := samples.get(figure.name):
+            least, middle, most = _range(values)
+            figures[figure.name] = {
+                "unit": figure.unit,
+                "min": least,
+                "median": middle,
+                "max": most,
+                "samples": [*values],
+            }
+    return {"machine": dict(facts), "settings": dict(settings), "figures": figures}
+
+
+def console() -> Console:
+    """Where the table goes: standard output, or standard error beside JSON."""
+    return Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else 120)
+
+
+def _range(values: Sequence[float]) -> tuple[float, float, float]:
+    return min(values), statistics.median(values), max(values)
+
+
+def _sync(directory: Path | None) -> float:
+    """The median time (seconds) of making 4 KiB at the end of a file durable, which is what a commit waits for."""
+    took = []
+    with tempfile.NamedTemporaryFile(dir=directory) as file:
+        for _ in range(SYNCS):
+            started = time.perf_counter()
+            os.write(file.fileno(), bytes(4096))
+            os.fsync(file.fileno())
+            took.append(time.perf_counter() - started)
+    return statistics.median(took)
