@@ -40,8 +40,7 @@ async def push(call: Call) -> web.Response:
     object_id = call.part("id")
     document = operations.push(rtype, object_id, await call.json())
     written = await call.services.intake.write(Write(rtype, call.tenant, object_id, lambda _current: document, PUSHED))
-    created = written.change is not None and written.change.before is None
-    return answers.ok(shown(written.stored), 201 if created else 200)
+    return answers.ok(shown(written.stored), 201 if written.created else 200)
 
 
 async def delete(call: Call) -> web.Response:

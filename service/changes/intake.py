@@ -42,6 +42,7 @@ class Write:
     apply: Callable[[Document | None], Document | None]
     origin: str
     any_identity: bool = False
+    silent: bool = False  # should it create the resource, nobody is told: there is no change
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,8 @@ class Written:
     """What a write came to."""
 
     stored: Stored  # the state after it; a tombstone when it deleted
-    change: Change | None  # None: it changed nothing
+    change: Change | None  # None: it changed nothing, or silently
+    created: bool = False  # there was no such resource before
 
     @property
     def document(self) -> Document:
@@ -109,9 +111,10 @@ class Intake:
             NotFound, Conflict, Invalid: see the operation; nothing was stored.
             Unavailable: the database cannot take it; nothing was stored.
         """
-        return await self._store.submit(self._take, write)
+        return await self._store.submit(self.take, write)
 
-    async def _take(self, transaction: Transaction, writes: Sequence[Write]) -> list[Written | Exception]:
+    async def take(self, transaction: Transaction, writes: Sequence[Write]) -> list[Written | Exception]:
+        """Take writes in as a part of a transaction; a result or an error for each, in order."""
         keys = await _resolve(transaction, writes)
         known = await resources.load(transaction, {key for key in keys if key is not None})
         batch = Batch(self.now(), known, dict(known))
@@ -245,6 +248,8 @@ def _accept(draft: Draft, batch: Batch) -> Written:
     origin = old.origin if old is not None and before is not None else write.origin
     stored = Stored(tenant, type_, object_id, version, origin, batch.now, after)
     batch.current[draft.key] = stored
+    if before is None and write.silent:
+        return Written(stored, None, created=True)
     event = Event.CREATED if before is None else Event.DELETED if after is None else Event.UPDATED
     change = Change(
         id=ids.new("chg", batch.now),
@@ -260,7 +265,7 @@ def _accept(draft: Draft, batch: Batch) -> Written:
         source=write.type.collection,
     )
     batch.changes.append(change)
-    return Written(stored, change)
+    return Written(stored, change, created=before is None)
 
 
 def _identity_keys(write: Write, key: Key, document: Document | None) -> set[IdentityKey]:

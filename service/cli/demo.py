@@ -19,6 +19,7 @@ from service.demo.screen import Screen
 from service.demo.script import Script
 from service.demo.stage import Stage
 
+WIDEST = 120  # columns; longer lines are hard to follow
 NEXT = {
     "webhook-watch serve": "runs it for real, on a database that stays",
     "webhook-watch tail": "follows what it delivers",
@@ -37,7 +38,9 @@ def demo(once: bool, type_name: str) -> int:  # noqa: FBT001  click passes optio
     """
     logs.to_stderr("error")
     with tempfile.TemporaryDirectory(prefix="webhook-watch-demo-") as directory:
-        return terminal.run(_demo(stage.settings(Path(directory)), type_name, terminal.console(), once=once))
+        return terminal.run(
+            _demo(stage.settings(Path(directory)), type_name, terminal.console(widest=WIDEST), once=once)
+        )
 
 
 async def _demo(settings: Settings, type_name: str, console: Console, *, once: bool) -> int:

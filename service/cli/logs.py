@@ -13,7 +13,7 @@ class Line(logging.Formatter):
     line of its own. Only a trace, which is there when we have a bug, takes more lines, all of them indented.
     """
 
-    converter = time.gmtime
+    converter = staticmethod(time.gmtime)
     default_time_format = "%Y-%m-%dT%H:%M:%S"
     default_msec_format = "%s.%03dZ"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -74,7 +74,9 @@ async def _tail(
             show(entry)
 
 
-async def follow(service: Client, filters: Mapping[str, str], after: str | None, note: Note) -> AsyncIterator[Entry]:
+async def follow(
+    service: Client, filters: Mapping[str, str], after: str | None, note: Note
+) -> AsyncGenerator[Entry, None]:
     """The events after ``after`` (None: only new ones), for ever; ``note`` is told of breaks.
 
     The place moves on once an event is used, so that after a break none is missing and none comes twice.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
+import importlib.util
 import io
 import os
 import signal
@@ -13,25 +15,20 @@ from typing import Any, TypeVar
 import click
 from rich.console import Console
 
-try:
-    from uvloop import run as _run
-except ImportError:  # there is none for some systems: it is faster, not different
-    from asyncio import run as _run
-
 Result = TypeVar("Result")
 
-PIPED_WIDTH = 160  # columns of what is not written to a terminal, so that tables are not cut
+PIPED_WIDTH = 160  # columns where there is no terminal, so that tables are not cut
 
 
 class Failure(click.ClickException):
     """The command cannot do what it was asked to; the message says why, and what to do."""
 
 
-def console(*, stderr: bool = False) -> Console:
+def console(*, stderr: bool = False, widest: int = PIPED_WIDTH) -> Console:
     """Coloured on a terminal, plain elsewhere. Text is text: nothing in it is taken for markup."""
-    stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() else PIPED_WIDTH
-    return Console(stderr=stderr, width=width, markup=False, highlight=False, emoji=False)
+    made = Console(stderr=stderr, markup=False, highlight=False, emoji=False)
+    made.width = min(made.width, widest) if made.is_terminal else widest
+    return made
 
 
 def complain(message: str) -> None:
@@ -61,4 +58,7 @@ def run(work: Coroutine[Any, Any, Result]) -> Result:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
         return await work
 
-    return _run(until_terminated())
+    # There is no uvloop for some systems: it is faster, not different.
+    loops: Any = importlib.import_module("uvloop") if importlib.util.find_spec("uvloop") else asyncio
+    result: Result = loops.run(until_terminated())
+    return result

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
 from rich.box import ROUNDED, SIMPLE_HEAD
-from rich.console import Console, Group, RenderableType
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.highlighter import JSONHighlighter
 from rich.padding import Padding
 from rich.panel import Panel
@@ -51,22 +52,24 @@ class Screen:
 
     def facts(self, rows: Mapping[str, str]) -> None:
         """Names and values."""
-        self._console.print(Padding(_grid((Text(name, "dim"), Text(value)) for name, value in rows.items()), (0, 2)))
+        self._console.print(
+            *_aligned((Text(f"  {name}", "dim"), Text(value)) for name, value in rows.items()), sep="\n"
+        )
 
     def call(self, call: Call, answer: Answer) -> None:
         """A request that was made, and its answer."""
         line = Text.assemble("→ ", (call.method, "bold magenta"), f" {call.path}")
         self._console.print(line, soft_wrap=True)
         if call.body is not None:
-            self._console.print(Padding(_members(call.body), (0, 0, 0, 4)))
+            self._console.print(Padding(Layout(call.body), (0, 0, 0, 4)))
         self._console.print(Text.assemble("← ", (answer.phrase, "green")))
 
     def callback(self, who: str, callback: Callback, *parts: RenderableType) -> None:
         """A callback, whole: what it was, whether it is to be believed, and the parts of its body."""
-        shown = [(Text(name, "dim"), _value(callback.headers[name])) for name in HEADERS if name in callback.headers]
+        shown = [(Text(name, "dim"), Text(callback.headers[name])) for name in HEADERS if name in callback.headers]
         self._console.print(
             Panel(
-                Group(_grid(shown), Text(), *parts),
+                Group(*_aligned(shown), Text(), *parts),
                 title=Text.assemble(("callback ", "dim"), (who, "bold")),
                 title_align="left",
                 subtitle=_verdict(callback),
@@ -78,7 +81,9 @@ class Screen:
 
     def brief(self, who: str, callback: Callback, what: str) -> None:
         """A callback in one line."""
-        self._console.print(Text.assemble("  ", ("callback ", "dim"), (who, "bold"), f"  {what}  ", _verdict(callback)))
+        self._console.print(
+            Text.assemble("  ", ("callback ", "dim"), (f"{who:<9}", "bold"), f"{what}  ", _verdict(callback))
+        )
         self._believed(who, callback)
 
     def expect(self, fulfilled: bool, sentence: str) -> None:  # noqa: FBT001  it reads as expect(a == b, "...")
@@ -118,76 +123,97 @@ class Screen:
 
 
 def document(body: Document) -> RenderableType:
-    """A document, a line for each of its members."""
-    return _members(body)
+    """A document as JSON."""
+    return Layout(body)
 
 
-def previous(before: Json, now: Document) -> RenderableType:
-    """The whole version before, but for what is the same."""
+def versions(now: Document, before: Json) -> RenderableType:
+    """A document and its version before: what differs is green now and was red, the rest is not said twice."""
+    label = ("previousData ", "bold")
     if not isinstance(before, dict):
-        return Text.assemble(("previousData ", "bold"), _compact(before))
-    changed = {name: value for name, value in before.items() if now.get(name) != value}
-    same = len(before) - len(changed)
-    note = f"the whole version before; {same} of its members are as above" if changed else "the same version, whole"
-    parts: list[RenderableType] = [Text.assemble(("previousData ", "bold"), (note, "dim"))]
-    return Group(*parts, *([_members(changed, "red")] if changed else []))
+        return Group(Layout(now), Text.assemble(label, "null"))
+    was = {name: value for name, value in before.items() if now.get(name) != value}
+    became = {name for name, value in now.items() if before.get(name) != value}
+    if not was and not became:
+        last = Text.assemble(("{…} ", "bold"), (f"the last version, whole: its {len(now)} members as above", "dim"))
+        return Group(last, Text.assemble(label, ("the same", "dim")))
+    note = f"the whole version before; its {len(before) - len(was)} other members as above"
+    body = Layout(now, dict.fromkeys(became, "green"))
+    return Group(body, Text.assemble(label, (note, "dim")), Layout(was, dict.fromkeys(was, "red")))
 
 
 def changes(operations: list[Document]) -> RenderableType:
     """A diff: what was there in red, what is there now in green."""
     if not operations:
         return Text.assemble(("changes ", "bold"), "[]")
-    rows = []
-    for operation in operations:
-        old, new = operation.get("oldValue"), operation.get("value")
-        value = Text(overflow="ellipsis", no_wrap=True)
-        if "oldValue" in operation:
-            value.append(_text(old), "red")
-        if "oldValue" in operation and "value" in operation:
-            value.append(" → ", "dim")
-        if "value" in operation:
-            value.append(_text(new), "green")
-        rows.append((Text(f"  {operation['op']}", "dim"), Text(str(operation["path"]), "bold"), value))
-    return Group(Text("changes", "bold"), _grid(rows))
+    rows = [(Text(f"  {step['op']}", "dim"), Text(str(step["path"]), "bold"), _step(step)) for step in operations]
+    return Group(Text("changes", "bold"), *_aligned(rows))
 
 
-def _grid(rows: Iterable[tuple[Text, ...]]) -> Table:
-    """Columns that line up; the last one is cut where the screen ends."""
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    for row in rows:
-        grid.add_row(*row)
-    for column in grid.columns:
-        column.no_wrap, column.overflow = True, "ellipsis"
-    return grid
+def _step(operation: Document) -> Text:
+    both = "oldValue" in operation and "value" in operation
+    return Text.assemble(
+        (_text(operation["oldValue"]) if "oldValue" in operation else "", "red"),
+        (" → " if both else "", "dim"),
+        (_text(operation["value"]) if "value" in operation else "", "green"),
+    )
 
 
-def _members(body: Document, style: str | None = None) -> Group:
-    """An object as JSON, each member in a line that is cut where the screen ends."""
-    lines = [f"  {_text(name)}: {_text(value)}" for name, value in body.items()]
-    lines = ["{", *(f"{line}," for line in lines[:-1]), *lines[-1:], "}"]
-    texts = [Text(line, style or "", no_wrap=True, overflow="ellipsis") for line in lines]
-    return Group(*(text if style else _highlighted(text) for text in texts))
+class Layout:
+    """An object as JSON: what fits is written in one line, what does not in a line for each of its members."""
+
+    def __init__(self, value: Document, styles: Mapping[str, str] | None = None) -> None:
+        self._value = value
+        self._styles = styles or {}  # of members, instead of the colours that JSON has
+
+    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
+        last = next(reversed(self._value), None)
+        yield Text("{")
+        for name, value in self._value.items():
+            comma = "" if name == last else ","
+            for line in _lines(f"{_text(name)}: ", value, comma, options.max_width, 2):
+                text = Text(line, self._styles.get(name, ""), no_wrap=True, overflow="ellipsis")
+                if name not in self._styles:
+                    _highlight.highlight(text)
+                yield text
+        yield Text("}")
 
 
-def _highlighted(text: Text) -> Text:
-    _highlight.highlight(text)
-    return text
+def _lines(prefix: str, value: Json, suffix: str, width: int, indent: int) -> Iterator[str]:
+    flat = " " * indent + prefix + _text(value) + suffix
+    if not value or not isinstance(value, dict | list) or cell_len(flat) <= width:
+        yield flat
+        return
+    opening, closing = "{}" if isinstance(value, dict) else "[]"
+    inner = (
+        [(f"{_text(name)}: ", value[name]) for name in value] if isinstance(value, dict) else [("", i) for i in value]
+    )
+    yield " " * indent + prefix + opening
+    for place, (name, item) in enumerate(inner, 1):
+        yield from _lines(name, item, "," if place < len(inner) else "", width, indent + 2)
+    yield " " * indent + closing + suffix
 
 
-def _compact(value: Json) -> Text:
-    return _highlighted(Text(_text(value)))
+def _aligned(rows: Iterable[tuple[Text, ...]]) -> list[Text]:
+    """Columns that line up; a line is cut where the screen ends."""
+    listed = list(rows)
+    widths = [max(cell.cell_len for cell in column) for column in zip(*listed, strict=True)]
+    lines = []
+    for row in listed:
+        line = Text(no_wrap=True, overflow="ellipsis")
+        for cell, width in zip(row, widths, strict=True):
+            line.append_text(cell)
+            line.append(" " * (width - cell.cell_len + 2))
+        line.rstrip()
+        lines.append(line)
+    return lines
 
 
 def _text(value: Json) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _value(text: str) -> Text:
-    return Text(text, no_wrap=True, overflow="ellipsis")
-
-
 def _verdict(callback: Callback) -> Text:
     if callback.fault is not None:
         return Text(f"✗ {callback.fault}", "bold red")
-    verified = Text("✓ signature verified", "bold green")
-    return verified if callback.answered < 300 else verified.append(f", answered {callback.answered}", "yellow")
+    return Text("✓ signature verified", "bold green")

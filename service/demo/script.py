@@ -7,7 +7,6 @@ made from its schema, and pushed.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -20,6 +19,16 @@ from service.watches import preview
 
 ACCOUNT = "agendize.account"
 ACCOUNTS = Path(__file__).parent / "accounts.ndjson"
+MAIL: Document = {
+    "to": "${$.firstName} ${$.lastName} <${$.email}>",
+    "subject": "Your account was ${$.event.type}",
+    "language": "${$.preferences.language}",
+}
+NOTICE: Document = {
+    "what": "${$.event.type}",
+    "which": "${$.event.objectType}/${$.event.objectId}",
+    "version": "${$.event.version}",
+}
 SAMPLES = 3  # of a type that we know nothing of
 
 
@@ -63,16 +72,12 @@ class Accounts:
     """Reseller accounts, over the vendor's paths."""
 
     noun = "account"
-    template: Document = {
-        "to": "${$.firstName} ${$.lastName} <${$.email}>",
-        "subject": "Your account was ${$.event.type}",
-        "language": "${$.preferences.language}",
-    }
     shaped = "the mailing list wants three fields in words of its own"
     twist = "the same names again, and the tools in another order, which means nothing"
 
     def __init__(self, rtype: ResourceType) -> None:
         self.rtype = rtype
+        self.template = MAIL
         self.samples = tuple(_object(line) for line in ACCOUNTS.read_bytes().splitlines())
 
     def create(self, sample: Document) -> Call:
@@ -87,7 +92,7 @@ class Accounts:
             {
                 "lastName": "Nicholls",
                 "tools": ["save", "scheduling", "call"],
-                "tags": [*(tags if isinstance(tags, list) else ()), {"tag": "married", "color": "#ff8c00"}],
+                "tags": [*(tags if isinstance(tags, list) else ()), {"tag": "vip", "color": "#ff8c00"}],
             },
             {"preferences": {"language": "fr" if turn % 2 else "en"}},
             {"additionalUsers": turn},
@@ -115,17 +120,13 @@ class Accounts:
 class Pushed:
     """Resources of any type, pushed."""
 
-    template: Document = {
-        "what": "${$.event.type}",
-        "which": "${$.event.objectType}/${$.event.objectId}",
-        "version": "${$.event.version}",
-    }
     shaped = "somebody only wants to know what happened to which"
     twist = "the same document again"
 
     def __init__(self, rtype: ResourceType) -> None:
         self.rtype = rtype
         self.noun = rtype.name.rpartition(".")[2]
+        self.template = NOTICE
         self.samples = tuple(_sample(rtype, number) for number in range(1, SAMPLES + 1))
 
     def create(self, sample: Document) -> Call:

@@ -99,7 +99,7 @@ class _Story:
         watch = await self._call(Call("POST", f"{self.script.rtype.collection}/watch", body))
         hook.secret = watch["signature"]["secret"]
         self.screen.expect(
-            hook.secret.startswith("whsec_"), f"watch {watch['id']}; its secret is shown once: {hook.secret[:14]}…"
+            hook.secret.startswith("whsec_"), f"{watch['id']}, signed with {hook.secret[:11]}… (shown once)"
         )
         if hook.basic is not None:
             self.screen.expect(BASIC[1] not in str(watch), "no answer shows a password again")
@@ -110,16 +110,16 @@ class _Story:
         self.current = script.resource(await self._call(script.create(script.samples[0])))
         callback, body = await self._told(stage.everything, "CRM")
         screen.expect(body == self.current, f"the body is the {script.noun} as the API answers it")
+        self._expect_event(callback, "created", 1)
         shaped = await stage.shaped.next()
         screen.callback("Mailing", shaped, look.document(shaped.json()))
-        screen.expect(shaped.json().keys() == script.template.keys(), "the body is what its template says")
-        self._expect_event(callback, "created", 1)
+        screen.expect(shaped.json().keys() == script.template.keys(), "the body is what the template says")
         screen.say("\nTwo more, in a line each:")
         for sample in script.samples[1 : 1 + MORE]:
             made = await _write(stage, script, script.create(sample))
             for hook, who in ((stage.everything, "CRM"), (stage.shaped, "Mailing")):
                 told = await hook.next()
-                screen.brief(who, told, f"{told.headers['ce-subject'][-look.LAST :]} {self._called(made)}")
+                screen.brief(who, told, f"…{told.headers['ce-subject'][-look.LAST :]}  {self._called(made)}")
 
     async def _change(self) -> None:
         script, screen = self.script, self.screen
@@ -151,14 +151,17 @@ class _Story:
         screen.expect(body == self.current, "the body is the last version")
         self._expect_event(callback, "deleted", 3)
         shaped = await stage.shaped.next()
-        screen.brief("Mailing", shaped, "by its template")
+        screen.brief("Mailing", shaped, "what the template says")
         first, second = await stage.audit.next(), await stage.audit.next()
         screen.say("")
-        screen.brief("Audit", first, "first attempt")
-        screen.brief("Audit", second, "second attempt")
+        screen.brief("Audit", first, f"attempt 1, answered {first.answered}")
+        screen.brief("Audit", second, f"attempt 2, answered {second.answered}")
         same = first.headers["webhook-id"] == second.headers["webhook-id"]
         screen.expect(same and first.body == second.body, f"the same webhook-id again: {second.headers['webhook-id']}")
-        screen.expect((first.answered, second.answered) == (503, 204), "one failure was not the end of it")
+        screen.expect(
+            (first.answered, second.answered) == (503, 204),
+            "one failure was not the end of it; the password was right both times",
+        )
 
     async def _read_the_log(self) -> None:
         screen = self.screen
@@ -181,7 +184,7 @@ class _Story:
         body: Document = callback.json()
         resource = {name: value for name, value in body.items() if name not in ("previousData", "changes")}
         operations: Any = body["changes"]
-        parts = look.document(resource), look.previous(body["previousData"], resource), look.changes(operations)
+        parts = look.versions(resource, body["previousData"]), look.changes(operations)
         self.screen.callback(who, callback, *parts)
         return callback, resource
 

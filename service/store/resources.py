@@ -36,10 +36,24 @@ class Stored:
         return self.tenant, self.type, self.id
 
 
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A resource's stored text, not parsed."""
+
+    updated: int
+    text: str | None  # None for a tombstone
+
+
 async def load(reader: Reader, keys: Iterable[Key]) -> dict[Key, Stored]:
     """Those of the resources that are there, tombstones too."""
     rows = await reader.fetch(Q.load, {"keys": orjson.dumps(list(keys)).decode()})
     return {stored.key: stored for stored in map(_stored, rows)}
+
+
+async def texts(reader: Reader, keys: Iterable[Key]) -> dict[Key, Text]:
+    """The stored texts of those of the resources that are there, tombstones too."""
+    rows = await reader.fetch(Q.texts, {"keys": orjson.dumps(list(keys)).decode()})
+    return {(row["tenant"], row["type"], row["id"]): Text(row["updated"], row["document"]) for row in rows}
 
 
 async def one(reader: Reader, tenant: str, type_: str, id_: str) -> Stored | None:

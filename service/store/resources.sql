@@ -38,3 +38,8 @@ DELETE FROM identities WHERE tenant = :tenant AND type = :type AND member = :mem
 -- name: claim       an identity for its new owner
 INSERT INTO identities (tenant, type, member, value, object_id)
 VALUES (:tenant, :type, :member, :value, :object_id);
+
+-- name: texts       as load, for those who only compare
+SELECT r.tenant, r.type, r.id, r.updated, r.document
+FROM json_each(:keys) AS k
+JOIN resources AS r ON r.tenant = k.value->>0 AND r.type = k.value->>1 AND r.id = k.value->>2;

@@ -1,0 +1,189 @@
+"""Reading a whole directory: an import, or a full sweep of a source.
+
+A snapshot is taken in portions, each in one transaction with the note of which resources it showed, so that
+a process which is killed goes on where it was. Only when the whole of it was read may what it did not show be
+deleted, and then only what has its own origin and has not changed since it began.
+
+Most of a snapshot is what is there already. A document whose text is the stored one, byte for byte, is known
+to be unchanged without being parsed or compared.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from service import errors, ids, jsontext
+from service.changes.intake import Intake, Write, Written
+from service.changes.types import ResourceType
+from service.model import Document, Event
+from service.store import resources, snapshots
+from service.store.driver import Transaction
+from service.store.resources import Text
+from service.store.snapshots import SnapshotRow
+from service.store.store import Store
+
+IMPORTED = "imported"
+DELETED_AT_ONCE = 100  # resources of one transaction
+FORGOTTEN_AT_ONCE = 1000
+MOST_FAILURES = 20  # that are kept with their reasons
+
+
+@dataclass(slots=True)
+class Counts:
+    """What became of the documents of one portion, or of several."""
+
+    created: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    overtaken: int = 0  # asked for before the last write of the resource was committed: discarded
+    failed: int = 0  # refused: an identity that belongs to another resource
+    failures: list[tuple[str, str]] = field(default_factory=list)  # the first of them: id and reason
+
+    def add(self, other: Counts) -> None:
+        """Count another portion in."""
+        self.created += other.created
+        self.updated += other.updated
+        self.unchanged += other.unchanged
+        self.overtaken += other.overtaken
+        self.failed += other.failed
+        self.failures = (self.failures + other.failures)[:MOST_FAILURES]
+
+
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """Some documents of a snapshot."""
+
+    snapshot: SnapshotRow
+    type: ResourceType
+    documents: Sequence[tuple[str, Document]]  # id and document, ready to be stored
+    asked_at: int | None  # when their request was sent, in ms; None: they cannot be overtaken
+    silent: bool  # a resource that is new is stored without a change: nobody is told
+
+
+class Snapshots:
+    """Taking snapshots in, and drawing the conclusions."""
+
+    def __init__(self, store: Store, intake: Intake) -> None:
+        self._store = store
+        self._intake = intake
+
+    async def begin(self, tenant: str, rtype: ResourceType, origin: str) -> SnapshotRow:
+        """A new snapshot; ``origin`` is ``imported`` or ``source:<id>``."""
+        now = self._intake.now()
+        row = SnapshotRow(ids.new("snp", now), tenant, rtype.name, origin, now)
+        await self._store.submit(_begin, row)
+        return row
+
+    async def take(
+        self,
+        snapshot: SnapshotRow,
+        rtype: ResourceType,
+        documents: Sequence[tuple[str, Document]],
+        *,
+        asked_at: int | None = None,
+        silent: bool = False,
+    ) -> Counts:
+        """Take documents in; durable, with their changes and deliveries, when this returns. 100 at once are good."""
+        if not documents:
+            return Counts()
+        return await self._store.submit(self._take, Portion(snapshot, rtype, documents, asked_at, silent))
+
+    async def total(self, snapshot: SnapshotRow) -> int:
+        """How many resources there are of its origin."""
+        return await snapshots.total(self._store, snapshot)
+
+    async def count_missing(self, snapshot: SnapshotRow) -> int:
+        """How many of them it has not shown: what ``finish`` would delete."""
+        return await snapshots.count_missing(self._store, snapshot)
+
+    async def finish(self, snapshot: SnapshotRow, rtype: ResourceType, *, delete: bool) -> int:
+        """Delete what was missing, if ``delete``, and end the snapshot; how many were deleted.
+
+        It may be called again after a kill: what it has deleted stays deleted, and the rest follows.
+        """
+        deleted = 0
+        while delete:
+            gone = await snapshots.missing(self._store, snapshot, DELETED_AT_ONCE)
+            if not gone:
+                break
+            writes = [_deletion(snapshot, rtype, object_id) for object_id in gone]
+            results = await asyncio.gather(*map(self._intake.write, writes), return_exceptions=True)
+            for result in results:
+                if isinstance(result, BaseException) and not isinstance(result, errors.NotFound):
+                    raise result
+            deleted += sum(isinstance(result, Written) for result in results)
+        while await self._store.submit(_forget, snapshot.id):
+            pass
+        await self._store.submit(_finish, (snapshot.id, self._intake.now()))
+        return deleted
+
+    async def _take(self, transaction: Transaction, portions: Sequence[Portion]) -> list[Counts | Exception]:
+        return [await self._take_one(transaction, portion) for portion in portions]
+
+    async def _take_one(self, transaction: Transaction, portion: Portion) -> Counts:
+        counts = Counts()
+        snapshot = portion.snapshot
+        there = await resources.texts(
+            transaction, {(snapshot.tenant, snapshot.type, object_id) for object_id, _ in portion.documents}
+        )
+        writes = []
+        for object_id, document in portion.documents:
+            old = there.get((snapshot.tenant, snapshot.type, object_id))
+            if old is not None and old.text == jsontext.text(document):
+                counts.unchanged += 1
+            elif old is not None and _is_overtaken(portion, old):
+                counts.overtaken += 1
+            else:
+                writes.append(_write(portion, object_id, document))
+        for write, result in zip(writes, await self._intake.take(transaction, writes), strict=True):
+            if isinstance(result, Exception):
+                if not isinstance(result, errors.WatchError):
+                    raise result
+                counts.failed += 1
+                counts.failures.append((str(write.target), result.detail))
+            elif result.created:
+                counts.created += 1
+            elif result.change is not None and result.change.event is Event.UPDATED:
+                counts.updated += 1
+            else:
+                counts.unchanged += 1
+        await snapshots.mark(transaction, snapshot.id, {object_id for object_id, _ in portion.documents})
+        counts.failures = counts.failures[:MOST_FAILURES]
+        return counts
+
+
+def _is_overtaken(portion: Portion, old: Text) -> bool:
+    return portion.asked_at is not None and old.updated > portion.asked_at
+
+
+def _write(portion: Portion, object_id: str, document: Document) -> Write:
+    return Write(
+        portion.type,
+        portion.snapshot.tenant,
+        object_id,
+        lambda _current: document,
+        portion.snapshot.origin,
+        silent=portion.silent,
+    )
+
+
+def _deletion(snapshot: SnapshotRow, rtype: ResourceType, object_id: str) -> Write:
+    return Write(rtype, snapshot.tenant, object_id, lambda _current: None, snapshot.origin)
+
+
+async def _begin(transaction: Transaction, rows: Sequence[SnapshotRow]) -> list[None]:
+    for row in rows:
+        await snapshots.begin(transaction, row)
+    return [None] * len(rows)
+
+
+async def _forget(transaction: Transaction, snapshot_ids: Sequence[str]) -> list[int]:
+    return [await snapshots.forget(transaction, snapshot_id, FORGOTTEN_AT_ONCE) for snapshot_id in snapshot_ids]
+
+
+async def _finish(transaction: Transaction, items: Sequence[tuple[str, int]]) -> list[None]:
+    for snapshot_id, now in items:
+        await snapshots.finish(transaction, snapshot_id, now)
+    return [None] * len(items)
