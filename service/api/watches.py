@@ -11,9 +11,9 @@ from service import access, clock, errors, ids
 from service.api import answers
 from service.api.call import Call, page
 from service.changes import detect
-from service.delivery import outbox
+from service.delivery import outbox, sign
 from service.journal import log
-from service.model import Change, Event, Json, Role, WatchStatus
+from service.model import Change, CryptoKey, Event, Json, Role, WatchStatus
 from service.store import changes, resources
 from service.store.driver import Transaction
 from service.watches import preview as previews
@@ -91,6 +91,8 @@ async def preview(call: Call) -> web.Response:
     asked = replaced(asked, resource=resource, previous=previous)
     change = previews.change(watch, rtype, asked, detect.diff, clock.now_ms())
     keys = call.services.keyring.signing(watch.signature.crypto_key_ids)
+    if watch.signature.enabled and not keys:  # one would be made: show what its signature looks like
+        keys = [CryptoKey("key_preview", call.tenant, None, "hmac-sha256", sign.generate_secret())]
     request = previews.request(watch, change, keys, clock.now_ms())
     return answers.ok({"request": request, "warnings": _warnings(warnings, "/watch")})
 

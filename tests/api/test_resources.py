@@ -100,10 +100,8 @@ async def test_a_push_that_changes_nothing_makes_no_change_and_no_delivery(admin
 
 
 async def test_another_id_inside_is_refused(admin: Client):
-    for inside in ("a2", "A1", "", None, 1, ["a1"], {"id": "a1"}):
+    for inside in ("a2", "A1", "", 1, ["a1"], {"id": "a1"}):
         refused = await admin.put(f"{OURS}/a1", {**ADA, "id": inside})
-        if inside is None:
-            continue
         refused.problem(422)
         assert refused.pointers() == ["/id"]
     (await admin.get(f"{OURS}/a2")).problem(404)
@@ -309,7 +307,7 @@ async def test_a_type_added_by_a_file_is_watched(two_types: Client, receiver: Re
     await two_types.put("/api/v1/resources/acme.device/d1", {"label": "Door"})
     calls = await receiver.wait_for(2)
     assert len(await two_types.settled(2)) == 2
-    assert sorted(call.body for call in calls) == [b'{"s":"d1"}', b'{"x":""}']
+    assert sorted(str(call.json()) for call in calls) == ["{'s': 'd1'}", "{'x': ''}"]
     for call in calls:
         assert call.headers["ce-type"] == "acme.device.created"
         assert call.headers["ce-source"] == DEVICE["collection"]
