@@ -124,4 +124,4 @@ def require(principal: Principal, roles: frozenset[Role], what: str) -> None:
 
 
 def _hash(key: str) -> str:
-    return hashlib.sha256(key.encode()).hexdigest()
+    return hashlib.sha256(key.encode(errors="backslashreplace")).hexdigest()  # a header may hold any bytes

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import resource
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -21,7 +22,13 @@ from service.api import routes
 from service.api.metrics import Metrics
 from service.api.services import Services
 from service.changes import types
+from service.changes.importer import Importer
 from service.changes.intake import Intake
+from service.changes.poll import declared
+from service.changes.poll.keeper import Sources
+from service.changes.poll.poller import Poller
+from service.changes.poll.upstream import Upstream
+from service.changes.snapshot import Snapshots
 from service.config import Settings
 from service.delivery import send
 from service.delivery.authenticate import Tokens
@@ -96,11 +103,22 @@ async def _start(settings: Settings, group: asyncio.TaskGroup, stack: AsyncExitS
     )
     registrar.listen(dispatcher)
     intake = Intake(opened, registry, dispatcher, observe=metrics.changed)
+    await Importer(opened, intake).recover()
     _add_gauges(metrics, opened, registry, dispatcher)
-    services = Services(settings, opened, known, access, registry, registrar, keyring, intake, dispatcher, metrics)
+    sources = Sources(opened, box, known, guard.check)
+    await sources.declare(declared.load(settings.directory / "sources", os.environ, sources.world()))
+    source_tokens = await stack.enter_async_context(Tokens(client, clock.now_ms, sources.keep_refresh_token))
+    upstream = Upstream(client, source_tokens, clock.now_ms)
+    poller = Poller(opened, sources, Snapshots(opened, intake), upstream, known)
+    sources.listen(poller)
+    services = Services(
+        settings, opened, known, access, registry, registrar, keyring, intake, sources, dispatcher, metrics
+    )
 
     dispatching = group.create_task(dispatcher.run(), name="dispatcher")
     stack.push_async_callback(_stop_dispatcher, dispatcher, dispatching, settings.delivery.shutdown_grace)
+    polling = group.create_task(poller.run(), name="poller")
+    stack.push_async_callback(_cancel, polling)
     sweeping = group.create_task(
         retention.run(opened, settings.log.retention_days, settings.log.retention_interval), name="retention"
     )
@@ -146,6 +164,11 @@ def _add_gauges(metrics: Metrics, opened: Store, registry: Registry, dispatcher:
 
 async def _stop_dispatcher(dispatcher: Dispatcher, task: asyncio.Task[None], grace: float) -> None:
     await dispatcher.stop(grace)
+    await asyncio.wait((task,))
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
     await asyncio.wait((task,))
 
 

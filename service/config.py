@@ -112,7 +112,7 @@ class Delivery:
         32, kinds.whole(1, 1024), "Callbacks of one watch that are under way at once."
     )
     buffer_per_watch: int = _setting(
-        128, kinds.whole(1, 100_000), "Deliveries of one watch that are held in memory, claimed and ready to be sent."
+        1024, kinds.whole(1, 100_000), "Deliveries of one watch that are held in memory, claimed and ready to be sent."
     )
     shutdown_grace: float = _setting(
         10.0, kinds.seconds(0, 300), "Seconds that callbacks under way have to end when the service stops."

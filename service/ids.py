@@ -11,7 +11,7 @@ import os
 import time
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-LENGTH = 26
+PAIRS = [high + low for high in ALPHABET for low in ALPHABET]
 
 _last_ms = 0
 _tail = 0
@@ -34,8 +34,5 @@ def floor(prefix: str, ms: int) -> str:
 
 
 def _base32(value: int) -> str:
-    characters = []
-    for _ in range(LENGTH):
-        characters.append(ALPHABET[value & 31])
-        value >>= 5
-    return "".join(reversed(characters))
+    """26 characters, two at a time."""
+    return "".join([PAIRS[(value >> shift) & 1023] for shift in range(120, -1, -10)])

@@ -7,7 +7,7 @@ import binascii
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from aiohttp import web
+from aiohttp import http_exceptions, web
 
 from service import errors, jsontext
 from service.api.services import Services
@@ -54,6 +54,8 @@ class Call:
         except web.HTTPRequestEntityTooLarge as error:
             limit = self.services.settings.server.max_body_bytes
             raise errors.TooLarge(f"the body is larger than {limit} bytes: send less at once") from error
+        except (web.RequestPayloadError, http_exceptions.BadHttpMessage) as error:
+            raise errors.BadRequest("the body cannot be read: it is cut off, or not compressed as it says") from error
 
     def only(self, names: Collection[str]) -> dict[str, str]:
         """The query's parameters; BadRequest names one that is not known here, or is given twice."""
@@ -70,7 +72,7 @@ class Call:
         text = self.request.query.get("limit")
         if text is None:
             return DEFAULT_LIMIT
-        if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= MOST):
+        if not (text.isascii() and text.isdigit() and len(text) <= len(str(MOST)) and 1 <= int(text) <= MOST):
             raise errors.BadRequest(f"parameter 'limit' is a number from 1 to {MOST}, not {text[:40]!r}")
         return int(text)
 
@@ -78,7 +80,7 @@ class Call:
         """Where a list goes on: the id after which the page begins, or ""."""
         text = self.request.query.get("cursor", "")
         try:
-            return base64.urlsafe_b64decode(text.encode("ascii")).decode()
+            return base64.b64decode(text.encode("ascii"), altchars=b"-_", validate=True).decode()
         except (binascii.Error, UnicodeError) as error:
             raise errors.BadRequest("parameter 'cursor' is not one of ours: take nextCursor as it was given") from error
 

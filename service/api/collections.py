@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 
+import orjson
 from aiohttp import web
 
 from service import access, errors, ids, jsontext
-from service.api import answers, watches
+from service.api import answers, lists, watches
 from service.api.call import Call
-from service.changes import filters, operations
+from service.changes import numbers, operations
 from service.changes.dialects import DIALECTS
+from service.changes.dialects.codec import Dialect, Face
 from service.changes.intake import HOSTED, Write
+from service.changes.listing import Found, Listing
 from service.changes.types import Operation, ResourceType
-from service.model import Document
+from service.errors import FieldError
+from service.model import Document, Json
 from service.store import resources
-
-PAGE = 200  # resources that a streamed list reads at once
+from service.store.lists import Text
+from service.store.resources import Stored
 
 Action = Callable[[Call, ResourceType, Operation], Awaitable[web.StreamResponse]]
 
@@ -44,63 +50,86 @@ async def _operate(call: Call, rtype: ResourceType, methods: Mapping[str, Operat
     if operation is None:
         raise errors.MethodNotAllowed(f"{call.request.method} is not taken here", tuple(methods))
     access.require(call.principal, rtype.permissions[operation.name], f"{operation.name} of {rtype.name}")
+    DIALECTS[rtype.dialect].negotiate(call.request.method, call.request.headers)
     return await ACTIONS[operation.name](call, rtype, operation)
 
 
 async def _list(call: Call, rtype: ResourceType, operation: Operation) -> web.StreamResponse:
-    """Stream every item that passes the filters: a list of any length takes the memory of one page."""
     dialect = DIALECTS[rtype.dialect]
-    passes = filters.compile(rtype, call.request.query)
-    answer = web.StreamResponse(status=operation.status, headers={"Content-Type": dialect.media_type})
-    found = await resources.page(call.services.store, call.tenant, rtype.name, "", PAGE)
-    await answer.prepare(call.request)
-    await answer.write(dialect.frame.prefix)
-    first = True
-    while found:
-        chunk = bytearray()
-        for stored in found:
-            if stored.document is not None and passes(stored.document):
-                chunk += b"" if first else dialect.frame.separator
-                chunk += jsontext.dumps(dialect.element(stored.document))
-                first = False
+    listing = dialect.listing(_face(call, rtype), call.request.query)
+    scan = lists.Scan(call.services.store, call.tenant, rtype.name, listing.passes)
+    if listing.window is None:
+        return await _stream(call, dialect, listing, scan, operation.status)
+    texts, found = await lists.page(scan, listing.window)
+    body = bytearray(listing.prefix)
+    for start in range(0, len(texts), lists.PORTION):
+        body += (b"," if start else b"") + _written(listing, texts[start : start + lists.PORTION])
+        await asyncio.sleep(0)  # a page may be long: let others have a turn
+    body += listing.suffix(found)
+    return web.Response(body=bytes(body), status=operation.status, content_type=dialect.media_type)
+
+
+async def _stream(call: Call, dialect: Dialect, listing: Listing, scan: lists.Scan, status: int) -> web.StreamResponse:
+    """A list without pages is written while it is read, so that one of any length takes the memory of a portion."""
+    answer = web.StreamResponse(status=status, headers={"Content-Type": dialect.media_type})
+    if call.request.method == "HEAD":
+        await answer.prepare(call.request)
+        return answer
+    begun = False
+    async for portion in scan.portions():
+        chunk = _written(listing, portion)
+        if not answer.prepared:  # only now: reading may have failed
+            await answer.prepare(call.request)
+            await answer.write(listing.prefix)
         if chunk:
-            await answer.write(bytes(chunk))
-        if len(found) < PAGE:
-            break
-        found = await resources.page(call.services.store, call.tenant, rtype.name, found[-1].id, PAGE)
-    await answer.write(dialect.frame.suffix)
+            await answer.write(b"," + chunk if begun else chunk)
+            begun = True
+    await answer.write(listing.suffix(Found()))
     await answer.write_eof()
     return answer
 
 
+def _written(listing: Listing, texts: Iterable[Text]) -> bytes:
+    return b",".join(jsontext.dumps(listing.element(id_, orjson.loads(text))) for id_, text in texts)
+
+
 async def _get(call: Call, rtype: ResourceType, operation: Operation) -> web.StreamResponse:
-    document = await find(call, rtype, call.part("item"))
-    return _answer(rtype, document, operation)
+    answer = _answering(call, rtype, operation)
+    stored = await find(call, rtype, call.part("item"))
+    return answer(stored.id, stored.document or {})
 
 
 async def _insert(call: Call, rtype: ResourceType, operation: Operation) -> web.StreamResponse:
-    body = await _body(call, rtype)
+    dialect, value = DIALECTS[rtype.dialect], await call.json()
+    answering = _answering(call, rtype, operation)
     host = call.request.url.host or ""
     now = call.services.intake.now()
 
     def apply(_current: Document | None) -> Document:
-        return operations.insert(rtype, body, now=now, new_id=ids.new, host=host)
+        body = dialect.body(rtype, value, None)
+        with _within(dialect.resource_pointer):
+            return operations.insert(rtype, body, now=now, new_id=ids.new, new_number=numbers.new, host=host)
 
     written = await call.services.intake.write(Write(rtype, call.tenant, None, apply, HOSTED))
-    return _answer(rtype, written.document, operation)
+    answer = answering(written.stored.id, written.document)
+    if operation.status == 201:
+        answer.headers["Location"] = _face(call, rtype).url_of(written.stored.id)
+    return answer
 
 
 async def _update(call: Call, rtype: ResourceType, operation: Operation) -> web.StreamResponse:
-    body = await _body(call, rtype)
+    now = call.services.intake.now()
     return await _rewrite(
-        call, rtype, operation, lambda current: operations.update(rtype, current, body, new_id=ids.new)
+        call,
+        rtype,
+        operation,
+        lambda current, body: operations.update(rtype, current, body, now=now, new_id=ids.new),
     )
 
 
 async def _patch(call: Call, rtype: ResourceType, operation: Operation) -> web.StreamResponse:
-    body = await _body(call, rtype)
     return await _rewrite(
-        call, rtype, operation, lambda current: operations.patch(rtype, current, body, new_id=ids.new)
+        call, rtype, operation, lambda current, body: operations.patch(rtype, current, body, new_id=ids.new)
     )
 
 
@@ -108,21 +137,27 @@ async def _delete(call: Call, rtype: ResourceType, operation: Operation) -> web.
     await call.services.intake.write(
         Write(rtype, call.tenant, call.part("item"), lambda _current: None, HOSTED, any_identity=True)
     )
-    return answers.nothing(operation.status)
+    dialect = DIALECTS[rtype.dialect]
+    body = dialect.deleted()
+    return answers.nothing(operation.status) if body is None else answers.ok(body, operation.status, dialect.media_type)
 
 
 async def _rewrite(
-    call: Call, rtype: ResourceType, operation: Operation, change: Callable[[Document], Document]
+    call: Call, rtype: ResourceType, operation: Operation, change: Callable[[Document, Json], Document]
 ) -> web.StreamResponse:
+    dialect, value = DIALECTS[rtype.dialect], await call.json()
+    answer = _answering(call, rtype, operation)
     target = call.part("item")
 
     def apply(current: Document | None) -> Document:
         if current is None:
             raise _missing(rtype, target)
-        return change(current)
+        body = dialect.body(rtype, value, current)
+        with _within(dialect.resource_pointer):
+            return change(current, body)
 
     written = await call.services.intake.write(Write(rtype, call.tenant, target, apply, HOSTED, any_identity=True))
-    return _answer(rtype, written.document, operation)
+    return answer(written.stored.id, written.document)
 
 
 ACTIONS: dict[str, Action] = {
@@ -135,7 +170,7 @@ ACTIONS: dict[str, Action] = {
 }
 
 
-async def find(call: Call, rtype: ResourceType, target: str) -> Document:
+async def find(call: Call, rtype: ResourceType, target: str) -> Stored:
     """The item that has this identity, the id first; NotFound when there is none."""
     store = call.services.store
     stored = await resources.one(store, call.tenant, rtype.name, target)
@@ -146,16 +181,32 @@ async def find(call: Call, rtype: ResourceType, target: str) -> Document:
         stored = await resources.one(store, call.tenant, rtype.name, owner) if owner is not None else None
     if stored is None or stored.document is None:
         raise _missing(rtype, target)
-    return stored.document
+    return stored
 
 
-async def _body(call: Call, rtype: ResourceType) -> Document:
-    return DIALECTS[rtype.dialect].body(await call.json())
+def _face(call: Call, rtype: ResourceType) -> Face:
+    base = call.services.settings.server.public_url or str(call.request.url.origin())
+    return Face(rtype, base + rtype.collection, call.principal.role in rtype.permissions["update"])
 
 
-def _answer(rtype: ResourceType, document: Document, operation: Operation) -> web.Response:
+def _answering(call: Call, rtype: ResourceType, operation: Operation) -> Callable[[str, Document], web.Response]:
+    """What answers with an item; made before anything is written, since the query may be at fault."""
     dialect = DIALECTS[rtype.dialect]
-    return answers.ok(dialect.item(document), operation.status, dialect.media_type)
+    body = dialect.item(_face(call, rtype), call.request.query)
+    return lambda id_, document: answers.ok(body(id_, document), operation.status, dialect.media_type)
+
+
+@contextlib.contextmanager
+def _within(pointer: str) -> Iterator[None]:
+    """Let faults point into the body, in which the resource stands at this place."""
+    try:
+        yield
+    except errors.Invalid as error:
+        if not pointer:
+            raise
+        raise errors.Invalid.of(
+            [FieldError(pointer + fault.pointer, fault.detail) for fault in error.errors]
+        ) from error
 
 
 def _missing(rtype: ResourceType, target: str) -> errors.NotFound:

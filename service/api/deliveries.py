@@ -23,6 +23,7 @@ CHOICES: Mapping[str, frozenset[str]] = {
 }
 TIMES = frozenset({"since", "until"})
 STREAM_FILTERS = frozenset(journal.EVENT_FILTERS)
+STREAMS: web.AppKey[set[asyncio.Task[Any]]] = web.AppKey("streams", set)  # those that are being read
 LIST_FILTERS = frozenset(journal.FILTERS)
 
 
@@ -46,9 +47,10 @@ async def redeliver(call: Call) -> web.Response:
     delivery_id = call.part("id")
 
     async def action(transaction: Transaction) -> str:
-        row = await journal.one(transaction, call.tenant, delivery_id)
-        if row is None:
+        history = await journal.history(transaction, call.tenant, delivery_id)
+        if not history:
             raise _missing(delivery_id)
+        row = history[-1]
         watch_id: str = row["watch_id"]
         recipient = call.services.registry.get(watch_id)
         if recipient is None:
@@ -73,24 +75,42 @@ async def stream(call: Call) -> web.StreamResponse:
     after = call.request.headers.get("Last-Event-ID")
     if after is not None and not (after.isascii() and after.isdigit() and len(after) < 19):
         raise errors.BadRequest("Last-Event-ID is not one of ours: send the id of the last event you have")
+    heartbeat = call.services.settings.tail.heartbeat
+    lines = tail.follow(call.services.store, call.tenant, None if after is None else int(after), filters, heartbeat)
+    place = await anext(lines)  # before the answer begins: whatever is done after it is in the stream
     answer = web.StreamResponse(
         headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     )
     await answer.prepare(call.request)
-    await answer.write(b"retry: 1000\n\n")
-    heartbeat = call.services.settings.tail.heartbeat
-    lines = tail.follow(call.services.store, call.tenant, None if after is None else int(after), filters, heartbeat)
+    _follow_until_shutdown(call.request.app)
     try:
+        await answer.write(b"retry: 1000\n\n" + _event(place))
         async for line in lines:
-            if isinstance(line, int):
-                # An id with no data moves the place to resume at, and is no event.
-                await answer.write(f"id: {line}\n: still here\n\n".encode())
-            else:
-                data = jsontext.dumps({**line.delivery, "kind": line.kind})
-                await answer.write(b"id: %d\nevent: delivery\ndata: %s\n\n" % (line.seq, data))
+            await answer.write(_event(line))
     except (ConnectionResetError, asyncio.CancelledError):
         pass  # the reader went away, or we are stopping; either way it resumes by Last-Event-ID
     return answer
+
+
+def _event(line: tail.Line | int) -> bytes:
+    if isinstance(line, int):  # an id without data moves the place to resume at, and is no event
+        return f"id: {line}\n: still here\n\n".encode()
+    data = jsontext.dumps({**line.delivery, "kind": line.kind, "at": clock.rfc3339(line.at), "attempt": line.attempt})
+    return b"id: %d\nevent: delivery\ndata: %s\n\n" % (line.seq, data)
+
+
+async def close_streams(app: web.Application) -> None:
+    """End every stream, whose readers resume with the next process; they would hold up the stop."""
+    streams = app[STREAMS]
+    for task in tuple(streams):
+        task.cancel()
+
+
+def _follow_until_shutdown(app: web.Application) -> None:
+    task = asyncio.current_task()
+    if task is not None:
+        app[STREAMS].add(task)
+        task.add_done_callback(app[STREAMS].discard)
 
 
 def _filters(query: Mapping[str, str], names: frozenset[str]) -> dict[str, Any]:

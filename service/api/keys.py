@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from service import clock, errors
+from service import clock, errors, jsontext
 from service.api import answers
 from service.api.call import Call, page
 from service.delivery import keyring, sign
 from service.errors import FieldError, Invalid
 from service.model import CryptoKey, Document, Json, Role
-from service.store import keys, watches
+from service.store import keys
 from service.store.keys import ApiKeyRow
 
 LONGEST_NAME = 255  # characters
@@ -21,7 +21,7 @@ async def create_api_key(call: Call) -> web.Response:
     body = _members(await call.json(), {"name", "tenant", "role"})
     role, tenant = body.get("role"), body.get("tenant")
     faults = _name_faults(body)
-    if role not in set(Role):
+    if not isinstance(role, str) or role not in set(Role):
         faults.append(FieldError("/role", f"must be one of {', '.join(Role)}"))
     if not isinstance(tenant, (str, type(None))):
         faults.append(FieldError("/tenant", "must be a string"))
@@ -66,7 +66,7 @@ async def create_crypto_key(call: Call) -> web.Response:
     body = _members(await call.json(), {"name", "algorithm"})
     faults = _name_faults(body)
     algorithm = body.get("algorithm", keyring.ALGORITHMS[0])
-    if algorithm not in keyring.ALGORITHMS:
+    if not isinstance(algorithm, str) or algorithm not in keyring.ALGORITHMS:
         faults.append(FieldError("/algorithm", f"must be one of {', '.join(keyring.ALGORITHMS)}"))
     if faults:
         raise Invalid.of(faults)
@@ -94,8 +94,7 @@ async def get_crypto_key(call: Call) -> web.Response:
 
 async def delete_crypto_key(call: Call) -> web.Response:
     """Delete a signing key; 409 while a watch names it."""
-    users = await watches.users_of_key(call.services.store, call.part("id"))
-    await call.services.keyring.delete(call.tenant, call.part("id"), users)
+    await call.services.keyring.delete(call.tenant, call.part("id"))
     return answers.nothing()
 
 
@@ -103,7 +102,7 @@ def _members(body: Json, known: set[str]) -> Document:
     if not isinstance(body, dict):
         raise Invalid.at("", "must be a JSON object")
     unknown = [
-        FieldError(f"/{name}", f"is not a known member: {', '.join(sorted(known))} are")
+        FieldError(jsontext.pointer(name), f"is not a known member: {', '.join(sorted(known))} are")
         for name in body
         if name not in known
     ]

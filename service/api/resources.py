@@ -17,7 +17,7 @@ from service.store.resources import Stored
 
 async def list_(call: Call) -> web.Response:
     """Every resource of a type that is there, in the order of ids."""
-    rtype = _type(call, "list")
+    rtype = find_type(call, "list")
     call.only({"cursor", "limit"})
     limit = call.limit()
     found = await resources.page(call.services.store, call.tenant, rtype.name, call.cursor(), limit + 1)
@@ -27,7 +27,7 @@ async def list_(call: Call) -> web.Response:
 
 async def get(call: Call) -> web.Response:
     """One resource; 404 once it is deleted."""
-    rtype = _type(call, "get")
+    rtype = find_type(call, "get")
     stored = await resources.one(call.services.store, call.tenant, rtype.name, call.part("id"))
     if stored is None or stored.document is None:
         raise errors.NotFound(f"there is no {rtype.name} {call.part('id')}")
@@ -36,7 +36,7 @@ async def get(call: Call) -> web.Response:
 
 async def push(call: Call) -> web.Response:
     """The full current document of a resource, as somebody else holds it: 201 when it is new, else 200."""
-    rtype = _type(call, "push")
+    rtype = find_type(call, "push")
     object_id = call.part("id")
     document = operations.push(rtype, object_id, await call.json())
     written = await call.services.intake.write(Write(rtype, call.tenant, object_id, lambda _current: document, PUSHED))
@@ -45,7 +45,7 @@ async def push(call: Call) -> web.Response:
 
 async def delete(call: Call) -> web.Response:
     """Delete one; what watches are told is its last version."""
-    rtype = _type(call, "delete")
+    rtype = find_type(call, "delete")
     await call.services.intake.write(Write(rtype, call.tenant, call.part("id"), lambda _current: None, PUSHED))
     return answers.nothing()
 
@@ -61,7 +61,8 @@ def shown(stored: Stored) -> Document:
     }
 
 
-def _type(call: Call, operation: str) -> ResourceType:
+def find_type(call: Call, operation: str) -> ResourceType:
+    """The type in the path; NotFound, or Forbidden when its permissions do not grant the operation."""
     name = call.part("type")
     rtype = call.services.types.get(name)
     if rtype is None:

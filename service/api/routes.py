@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-import binascii
+import contextlib
 import functools
 import logging
 from collections.abc import Awaitable, Callable, Iterable
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from aiohttp import hdrs, web
 
 from service import access, errors
-from service.api import answers, collections, deliveries, health, keys, resources, watches
+from service.api import answers, collections, deliveries, health, imports, jobs, keys, resources, sources, watches
 from service.api.call import Call
 from service.api.services import SERVICES, Services
 from service.changes.dialects import DIALECTS
@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 Handler = Callable[[Call], Awaitable[web.StreamResponse]]
 Raw = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+OUR_FAULT = "something went wrong on our side; the service's log says what"
 
 ADMIN = frozenset({Role.ADMIN})
 OPERATORS = frozenset({Role.ADMIN, Role.OPERATOR})
@@ -46,6 +48,9 @@ ROUTES = (
     Route("GET", "/api/v1/resources/{type}/{id}", EVERYONE, resources.get),
     Route("PUT", "/api/v1/resources/{type}/{id}", EVERYONE, resources.push),
     Route("DELETE", "/api/v1/resources/{type}/{id}", EVERYONE, resources.delete),
+    Route("POST", "/api/v1/resources/{type}/import", EVERYONE, imports.import_),
+    Route("GET", "/api/v1/jobs", EVERYONE, jobs.list_),
+    Route("GET", "/api/v1/jobs/{id}", EVERYONE, jobs.get),
     Route("GET", "/api/v1/watches", EVERYONE, watches.list_),
     Route("POST", "/api/v1/watches", ADMIN, watches.create),
     Route("POST", "/api/v1/watches/preview", ADMIN, watches.preview),
@@ -54,6 +59,15 @@ ROUTES = (
     Route("PATCH", "/api/v1/watches/{id}", ADMIN, watches.merge),
     Route("DELETE", "/api/v1/watches/{id}", ADMIN, watches.delete),
     Route("POST", "/api/v1/watches/{id}/test", ADMIN, watches.test),
+    Route("GET", "/api/v1/sources", OPERATORS, sources.list_),
+    Route("POST", "/api/v1/sources", ADMIN, sources.create),
+    Route("GET", "/api/v1/sources/{id}", OPERATORS, sources.get),
+    Route("PATCH", "/api/v1/sources/{id}", ADMIN, sources.merge),
+    Route("DELETE", "/api/v1/sources/{id}", ADMIN, sources.delete),
+    Route("POST", "/api/v1/sources/{id}/pause", OPERATORS, sources.pause),
+    Route("POST", "/api/v1/sources/{id}/resume", OPERATORS, sources.resume),
+    Route("POST", "/api/v1/sources/{id}/sweep", OPERATORS, sources.sweep),
+    Route("POST", "/api/v1/sources/{id}/confirm", OPERATORS, sources.confirm),
     Route("GET", "/api/v1/cryptoKeys", OPERATORS, keys.list_crypto_keys),
     Route("POST", "/api/v1/cryptoKeys", ADMIN, keys.create_crypto_key),
     Route("GET", "/api/v1/cryptoKeys/{id}", OPERATORS, keys.get_crypto_key),
@@ -78,6 +92,8 @@ def application(services: Services) -> web.Application:
         handler_args={"access_log": None},
     )
     app[SERVICES] = services
+    app[deliveries.STREAMS] = set()
+    app.on_shutdown.append(deliveries.close_streams)
     for route in ROUTES:
         app.router.add_route(route.method, route.path, _guarded(route.handler, route.roles, BEARER))
     app.router.add_get("/healthz", health.alive)
@@ -94,9 +110,10 @@ def _add_collection(app: web.Application, rtype: ResourceType) -> None:
         ("/watch", collections.watch),
         ("/{item}", collections.item),
     )
+    credentials = Credentials(rtype.auth_headers, rtype.auth_basic)
     for suffix, handler in faces:
         dialect = None if suffix == "/watch" else DIALECTS[rtype.dialect]
-        guarded = _guarded(functools.partial(handler, rtype=rtype), EVERYONE, Credentials(rtype.auth_headers), dialect)
+        guarded = _guarded(functools.partial(handler, rtype=rtype), EVERYONE, credentials, dialect)
         app.router.add_route(hdrs.METH_ANY, rtype.collection + suffix, guarded)
 
 
@@ -113,10 +130,8 @@ class Credentials:
         if scheme.lower() == "bearer" and value.strip():
             yield value.strip()
         if self.basic and scheme.lower() == "basic":
-            try:
+            with contextlib.suppress(ValueError):  # no base64, or no UTF-8 in it
                 yield base64.b64decode(value).decode().partition(":")[2]
-            except (binascii.Error, UnicodeDecodeError):
-                return
         for name in self.headers:
             if name in request.headers:
                 yield request.headers[name]
@@ -133,7 +148,15 @@ def _guarded(handler: Handler, roles: frozenset[Role], credentials: Credentials,
             access.require(principal, roles, f"{request.method} {request.path}")
             return await handler(Call(request, services, principal))
         except errors.WatchError as error:
-            return _refused(request, error, dialect)
+            answer = _refused(request, error, dialect)
+            if credentials.basic and error.status == 401:
+                answer.headers.add("WWW-Authenticate", 'Basic realm="webhook-watch", charset="UTF-8"')
+            return answer
+        except (web.HTTPException, ConnectionError):
+            raise
+        except Exception:
+            log.exception("%s %s failed", request.method, request.path)
+            return answers.problem(errors.WatchError(OUR_FAULT), dialect)
 
     return guarded
 
@@ -169,8 +192,10 @@ async def _errors(request: web.Request, handler: Raw) -> web.StreamResponse:
         refusal = errors.BadRequest(error.reason)
         answer = answers.problem(refusal)
         answer.set_status(error.status)
+    except ConnectionError:  # the caller went away in the middle: nobody hears the answer, and it is no fault of ours
+        answer = answers.problem(errors.BadRequest("the connection broke before the request had ended"))
     except Exception:
         log.exception("%s %s failed", request.method, request.path)
-        answer = answers.problem(errors.WatchError("something went wrong on our side; the service's log says what"))
+        answer = answers.problem(errors.WatchError(OUR_FAULT))
     counter.labels(request.method, str(answer.status)).inc()
     return answer

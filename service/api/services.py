@@ -10,6 +10,7 @@ from aiohttp import web
 from service.access import Access
 from service.api.metrics import Metrics
 from service.changes.intake import Intake
+from service.changes.poll.keeper import Sources
 from service.changes.types import ResourceType
 from service.config import Settings
 from service.delivery.dispatcher import Dispatcher
@@ -31,6 +32,7 @@ class Services:
     registrar: Registrar
     keyring: KeyRing
     intake: Intake
+    sources: Sources
     dispatcher: Dispatcher
     metrics: Metrics
 

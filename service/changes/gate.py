@@ -33,6 +33,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _PATTERNED = '"patternProperties":'  # jsonschema runs these by backtracking: such a schema explains one fault at a time
 LONGEST_NAME = 300  # characters of a member's name in a pointer
 MOST_FAULTS = 20  # in one answer; who has more has enough to do
+REQUIRED = "is required"  # of what is missing
 
 OPTIONS: dict[str, Any] = {
     "validate_formats": False,  # formats are annotations in 2020-12, for both validators alike
@@ -186,7 +187,7 @@ def _faults(error: ValidationError) -> Iterator[FieldError]:
     match error.validator:
         case "required":
             missing = (name for name in argument if name not in instance)
-            yield from (FieldError(_place([*where, name]), "is required") for name in missing)
+            yield from (FieldError(_place([*where, name]), REQUIRED) for name in missing)
         case "additionalProperties" if argument is False:
             unknown = (name for name in instance if name not in parent.get("properties", ()))
             yield from (FieldError(_place([*where, name]), "is not declared: leave it out") for name in unknown)

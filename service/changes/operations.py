@@ -12,13 +12,13 @@ that nobody can change any more.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from service import clock, jsontext
-from service.changes import detect, elements, members
+from service.changes import detect, elements, members, soundness
 from service.changes.elements import NewId
-from service.changes.gate import MOST_FAULTS
+from service.changes.gate import MOST_FAULTS, REQUIRED
 from service.changes.types import Derivation, ResourceType
 from service.errors import FieldError, Invalid
 from service.model import Document, Json
@@ -28,27 +28,32 @@ CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 INTEGER = re.compile("0|-?[1-9][0-9]{0,17}")  # the one way to write it, and of 64 bits
 
 
-def insert(rtype: ResourceType, body: Json, *, now: int, new_id: NewId, host: str) -> Document:
-    """A new item; ``now`` in ms, ``host`` the host name that was called, without a port."""
+def insert(
+    rtype: ResourceType, body: Json, *, now: int, new_id: NewId, new_number: Callable[[], int], host: str
+) -> Document:
+    """A new item; ``now`` in ms, ``host`` the host name that was called, without a port.
+
+    ``new_id`` makes ids that are text from a prefix, ``new_number`` those that are integers.
+    """
     given = _object(body)
     document = elements.renumber(rtype, detect.strip(given, rtype.read_only), given, {}, new_id)
     faults = [
-        FieldError(jsontext.pointer(*path), "is required")
+        FieldError(jsontext.pointer(*path), REQUIRED)
         for path in rtype.operations["insert"].required
         if members.get(given, path) in (None, "")
     ]
     made: dict[detect.Path, Json] = {}
     complete = document
     for rule in rtype.derive:
-        value = _make(rule, complete, now, new_id, host)
+        value = new_number() if rule.rule == "number" else _make(rule, complete, now, new_id, host)
         if value is not None:
             made[rule.path] = value
             complete = members.put(complete, rule.path, value)
     return _admit(rtype, None, document, faults, made=made)
 
 
-def update(rtype: ResourceType, current: Document, body: Json, *, new_id: NewId) -> Document:
-    """Objects are merged deeply, arrays replaced, what is read-only ignored."""
+def update(rtype: ResourceType, current: Document, body: Json, *, now: int, new_id: NewId) -> Document:
+    """Objects are merged deeply, arrays replaced, what is read-only ignored; ``now`` in ms."""
     given = _object(body)
     document = members.merge_objects(current, detect.strip(given, rtype.read_only))
     document = elements.renumber(rtype, document, given, current, new_id)
@@ -63,6 +68,8 @@ def update(rtype: ResourceType, current: Document, body: Json, *, new_id: NewId)
         for path, value in copies.items()
         if value is not None and not detect.equal(value, members.get(document, path))
     }
+    if detect.differs(current, detect.strip(document, rtype.withheld), rtype.rules):
+        made |= {rule.path: clock.rfc3339(now) for rule in rtype.derive if rule.rule == "touch"}
     return _admit(rtype, current, document, faults, made=made)
 
 
@@ -99,6 +106,21 @@ def push(rtype: ResourceType, object_id: str, body: Json) -> Document:
     return _admit(rtype, None, document, [])
 
 
+def polled(rtype: ResourceType, document: Document) -> tuple[str, Document, list[FieldError]]:
+    """The id of a document that an upstream sent, the document as it is kept, and what is wrong with it.
+
+    What breaks the schema is kept and told, never dropped: the upstream decides what its documents are. Raises
+    Invalid for what cannot be kept: no usable identity, a number that is no 64-bit integer or finite double, a
+    depth that ``jsontext`` would not read.
+    """
+    fault = _identity_fault(_identity_text(members.get(document, rtype.id_path)))
+    if fault is not None:
+        raise Invalid.at(jsontext.pointer(*rtype.id_path), fault)
+    kept = detect.strip(document, rtype.withheld)
+    soundness.check(kept)
+    return str(identity(rtype, kept)), kept, _first_of_each_place(rtype.gate.explain(kept))
+
+
 def identity(rtype: ResourceType, document: Document) -> str | None:
     """The document's id; None if it has none that can be used."""
     return _usable(members.get(document, rtype.id_path))
@@ -125,14 +147,16 @@ def _make(rule: Derivation, document: Document, now: int, new_id: NewId, host: s
     match rule.rule, rule.argument:
         case "defaultTo", _:
             return members.get(document, rule.source)
+        case "default", value:
+            return value
         case "host", _:
             return host or None
         case "time", "zoned":
             return {"dateTime": datetime.fromtimestamp(now // 1000, UTC).isoformat()[:19], "timeZone": "UTC"}
-        case "time", _:
+        case "time" | "touch", _:
             return clock.rfc3339(now)
         case "generate", prefix:
-            return new_id(prefix)
+            return new_id(str(prefix))
     return None
 
 
@@ -167,9 +191,15 @@ def _admit(
         broken = [fault for fault in broken if fault not in found]
     broken += _identity_faults(rtype, before or {}, complete)
     if faults or broken:
-        said = {fault.pointer: fault for fault in reversed([*faults, *_in_body(broken, places)])}
-        raise Invalid.of([*reversed(said.values())][:MOST_FAULTS])  # the first of each place
+        raise Invalid.of(_first_of_each_place([*faults, *_in_body(broken, places)])[:MOST_FAULTS])
     return detect.strip(complete, rtype.withheld)
+
+
+def _first_of_each_place(faults: list[FieldError]) -> list[FieldError]:
+    said: dict[str, FieldError] = {}
+    for fault in faults:
+        said.setdefault(fault.pointer, fault)
+    return [*said.values()]
 
 
 def _with(document: Document, made: Mapping[detect.Path, Json]) -> Document:

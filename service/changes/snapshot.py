@@ -10,12 +10,11 @@ to be unchanged without being parsed or compared.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from service import errors, ids, jsontext
-from service.changes.intake import Intake, Write, Written
+from service.changes.intake import Intake, Write
 from service.changes.types import ResourceType
 from service.model import Document, Event
 from service.store import resources, snapshots
@@ -25,9 +24,12 @@ from service.store.snapshots import SnapshotRow
 from service.store.store import Store
 
 IMPORTED = "imported"
+WINDOW = 2000  # resources that one query looks through for missing ones
 DELETED_AT_ONCE = 100  # resources of one transaction
 FORGOTTEN_AT_ONCE = 1000
 MOST_FAILURES = 20  # that are kept with their reasons
+MAX_DELETE_SHARE = 0.2
+FEW = 5  # deletions that nobody is asked about, however small the directory
 
 
 @dataclass(slots=True)
@@ -39,7 +41,8 @@ class Counts:
     unchanged: int = 0
     overtaken: int = 0  # asked for before the last write of the resource was committed: discarded
     failed: int = 0  # refused: an identity that belongs to another resource
-    failures: list[tuple[str, str]] = field(default_factory=list)  # the first of them: id and reason
+    failures: list[tuple[str, str]] = field(default_factory=list)  # id and reason: all of a portion's, or the first
+    repeated: list[str] = field(default_factory=list)  # with ``once``: ids of a portion that an earlier one had
 
     def add(self, other: Counts) -> None:
         """Count another portion in."""
@@ -60,6 +63,8 @@ class Portion:
     documents: Sequence[tuple[str, Document]]  # id and document, ready to be stored
     asked_at: int | None  # when their request was sent, in ms; None: they cannot be overtaken
     silent: bool  # a resource that is new is stored without a change: nobody is told
+    once: bool  # a resource that an earlier portion has shown is passed over
+    same: Sequence[str]  # ids of more resources, which were shown as they are stored
 
 
 class Snapshots:
@@ -84,11 +89,23 @@ class Snapshots:
         *,
         asked_at: int | None = None,
         silent: bool = False,
+        once: bool = False,
+        same: Sequence[str] = (),
     ) -> Counts:
-        """Take documents in; durable, with their changes and deliveries, when this returns. 100 at once are good."""
-        if not documents:
+        """Take documents in; durable, with their changes and deliveries, when this returns. 100 at once are good.
+
+        A list that is read by pages may show a resource twice, and the later document counts; with ``once`` a resource
+        that an earlier portion has shown is passed over. ``same`` has the ids of resources that were shown as they are.
+        """
+        if not documents and not same:
             return Counts()
-        return await self._store.submit(self._take, Portion(snapshot, rtype, documents, asked_at, silent))
+        return await self._store.submit(self._take, Portion(snapshot, rtype, documents, asked_at, silent, once, same))
+
+    async def are_stored(self, snapshot: SnapshotRow, texts: Sequence[tuple[str, str]]) -> list[bool]:
+        """Of ids and texts of documents: which are stored like this, byte for byte."""
+        keys = {(snapshot.tenant, snapshot.type, object_id) for object_id, _ in texts}
+        there = {key[2]: stored.text for key, stored in (await resources.texts(self._store, keys)).items()}
+        return [there.get(object_id) == text for object_id, text in texts]
 
     async def total(self, snapshot: SnapshotRow) -> int:
         """How many resources there are of its origin."""
@@ -96,28 +113,55 @@ class Snapshots:
 
     async def count_missing(self, snapshot: SnapshotRow) -> int:
         """How many of them it has not shown: what ``finish`` would delete."""
-        return await snapshots.count_missing(self._store, snapshot)
+        count = 0
+        async for after, until in snapshots.windows(self._store, snapshot, WINDOW):
+            count += len(await snapshots.missing(self._store, snapshot, after, until, WINDOW))
+        return count
+
+    async def delete_missing(self, snapshot: SnapshotRow, rtype: ResourceType) -> int:
+        """Delete what it has not shown, some at a time; how many that were. It may be called again after a kill."""
+        deleted = 0
+        async for after, until in snapshots.windows(self._store, snapshot, WINDOW):
+            gone = await snapshots.missing(self._store, snapshot, after, until, 1)
+            while gone:
+                gone = await self._store.submit(self._delete, (snapshot, rtype, after, until))
+                deleted += len(gone)
+        return deleted
 
     async def finish(self, snapshot: SnapshotRow, rtype: ResourceType, *, delete: bool) -> int:
         """Delete what was missing, if ``delete``, and end the snapshot; how many were deleted.
 
-        It may be called again after a kill: what it has deleted stays deleted, and the rest follows.
+        It may be called again after a kill, as ``delete_missing`` may.
         """
-        deleted = 0
-        while delete:
-            gone = await snapshots.missing(self._store, snapshot, DELETED_AT_ONCE)
-            if not gone:
-                break
-            writes = [_deletion(snapshot, rtype, object_id) for object_id in gone]
-            results = await asyncio.gather(*map(self._intake.write, writes), return_exceptions=True)
-            for result in results:
-                if isinstance(result, BaseException) and not isinstance(result, errors.NotFound):
-                    raise result
-            deleted += sum(isinstance(result, Written) for result in results)
+        deleted = await self.delete_missing(snapshot, rtype) if delete else 0
+        await self._forget(snapshot)
+        return deleted
+
+    async def drop(self, origin: str) -> None:
+        """End the snapshots of an origin that were begun and nobody goes on with; nothing is deleted."""
+        for snapshot in await snapshots.left_over(self._store, origin):
+            await self._forget(snapshot)
+
+    async def _forget(self, snapshot: SnapshotRow) -> None:
+        # Ended first: who was killed in between would find a snapshot that seems to have shown next to nothing.
+        await self._store.submit(_finish, (snapshot.id, self._intake.now()))
         while await self._store.submit(_forget, snapshot.id):
             pass
-        await self._store.submit(_finish, (snapshot.id, self._intake.now()))
-        return deleted
+
+    async def _delete(
+        self, transaction: Transaction, items: Sequence[tuple[SnapshotRow, ResourceType, str, str]]
+    ) -> list[list[str] | Exception]:
+        return [await self._delete_some(transaction, *item) for item in items]
+
+    async def _delete_some(
+        self, transaction: Transaction, snapshot: SnapshotRow, rtype: ResourceType, after: str, until: str
+    ) -> list[str]:
+        """Delete missing ones, looked for in the same transaction, so that no write comes between."""
+        gone = await snapshots.missing(transaction, snapshot, after, until, DELETED_AT_ONCE)
+        for result in await self._intake.take(transaction, [_deletion(snapshot, rtype, each) for each in gone]):
+            if isinstance(result, Exception):
+                raise result
+        return gone
 
     async def _take(self, transaction: Transaction, portions: Sequence[Portion]) -> list[Counts | Exception]:
         return [await self._take_one(transaction, portion) for portion in portions]
@@ -125,11 +169,19 @@ class Snapshots:
     async def _take_one(self, transaction: Transaction, portion: Portion) -> Counts:
         counts = Counts()
         snapshot = portion.snapshot
+        shown = {*portion.same, *(object_id for object_id, _ in portion.documents)}
+        new = await snapshots.mark(transaction, snapshot.id, shown)
+        passed_over = shown - new if portion.once else set()
+        counts.repeated.extend(passed_over)
+        counts.unchanged += sum(object_id not in passed_over for object_id in portion.same)
+        documents = [(object_id, document) for object_id, document in portion.documents if object_id not in passed_over]
+        if not documents:
+            return counts
         there = await resources.texts(
-            transaction, {(snapshot.tenant, snapshot.type, object_id) for object_id, _ in portion.documents}
+            transaction, {(snapshot.tenant, snapshot.type, object_id) for object_id, _ in documents}
         )
         writes = []
-        for object_id, document in portion.documents:
+        for object_id, document in documents:
             old = there.get((snapshot.tenant, snapshot.type, object_id))
             if old is not None and old.text == jsontext.text(document):
                 counts.unchanged += 1
@@ -149,9 +201,15 @@ class Snapshots:
                 counts.updated += 1
             else:
                 counts.unchanged += 1
-        await snapshots.mark(transaction, snapshot.id, {object_id for object_id, _ in portion.documents})
-        counts.failures = counts.failures[:MOST_FAILURES]
         return counts
+
+
+def too_many(missing: int, total: int, share: float = MAX_DELETE_SHARE) -> bool:
+    """Whether so many deletions are held until somebody confirms them.
+
+    ``total`` is what there was before, ``share`` the part of it (0 to 1) that may go unasked; a few always may.
+    """
+    return missing > FEW and missing > share * total
 
 
 def _is_overtaken(portion: Portion, old: Text) -> bool:

@@ -10,16 +10,19 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from service import jsontext
 from service.changes import detect, dialects, members
 from service.changes.gate import Gate, SchemaError, marked
+from service.changes.resourcetype import Derivation, Elements, Filter, Operation, ResourceType
 from service.errors import BadRequest, ConfigError
-from service.model import Document, Json, Role
+from service.model import Json, Role
+
+__all__ = ["Derivation", "Elements", "Filter", "Operation", "ResourceType", "collection_url", "load", "parse"]
 
 FORM = Path(__file__).parent.parent / "schemas" / "resource-type.json"
 OURS = ("/api/v1", "/.well-known", "/healthz", "/readyz", "/metrics", "/console", "/oauth2")  # no type may live there
@@ -50,82 +53,6 @@ PERMISSIONS: Mapping[str, frozenset[Role]] = {  # of a type that grants nothing 
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """Something that the vendor-face collection, or an item of it, can be asked to do."""
-
-    name: str  # list, insert, get, update, patch or delete
-    methods: tuple[str, ...]  # HTTP methods that reach it
-    status: int  # HTTP status of success
-    required: tuple[detect.Path, ...] = ()  # insert: members that a new item must have
-    append: tuple[str, ...] = ()  # patch: the arrays it adds to
-
-
-@dataclass(frozen=True, slots=True)
-class Derivation:
-    """A member that the directory makes itself."""
-
-    path: detect.Path
-    rule: str  # copyOf, defaultTo, host, time or generate
-    argument: str  # the dotted path of another member, a form of time, or an id's prefix
-
-    @property
-    def source(self) -> detect.Path:
-        """The other member, of ``copyOf`` and ``defaultTo``."""
-        return members.split(self.argument)
-
-
-@dataclass(frozen=True, slots=True)
-class Elements:
-    """An array whose elements have ids of our making."""
-
-    array: detect.Path
-    name: str  # of the member that holds the id
-    prefix: str  # of the ids that are made
-    read_only: tuple[detect.Path, ...]  # members of an element, the id's among them as a rule
-
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """A query parameter of the list."""
-
-    name: str
-    match: str  # contains, equals, all, after or before
-    paths: tuple[detect.Path, ...]  # one of these members must match
-    values: tuple[str, ...]  # all that may be asked for; (): anything
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ResourceType:
-    """One type, compiled. Paths are tuples of member names; ``*`` is any name or index."""
-
-    name: str  # such as agendize.account
-    collection: str  # URL path of the vendor face
-    dialect: str  # a name in dialects.DIALECTS
-    schema: Document  # JSON Schema 2020-12
-    gate: Gate  # the schema, compiled
-    identity: tuple[str, ...]  # dotted paths that find an item; the first is the id
-    identity_paths: Mapping[str, detect.Path]  # the same, split
-    id_path: detect.Path  # of the first
-    immutable: tuple[detect.Path, ...]  # set once; the id among them
-    secret: tuple[detect.Path, ...]  # never stored, compared, logged or sent
-    ignore: tuple[detect.Path, ...]  # whose change alone is no change
-    unordered: tuple[detect.Path, ...]  # arrays whose order means nothing
-    rules: detect.Rules  # ignore and unordered, compiled
-    read_only: tuple[detect.Path, ...]  # set by us or by a push, ignored from a vendor-face write
-    write_only: tuple[detect.Path, ...]  # accepted and checked, never stored
-    withheld: tuple[detect.Path, ...]  # secret and write_only: what is taken out before anything is kept
-    permissions: Mapping[str, frozenset[Role]]  # by operation, push and watch among them
-    operations: Mapping[str, Operation]  # by name; what is missing is answered 405
-    collection_methods: Mapping[str, Operation]  # by HTTP method, on the collection
-    item_methods: Mapping[str, Operation]  # by HTTP method, on an item
-    integer_ids: bool  # the id is declared as an integer
-    derive: tuple[Derivation, ...]  # in this order
-    elements: tuple[Elements, ...]  # arrays whose elements are given ids
-    filters: Mapping[str, Filter]  # by query parameter
-    auth_headers: tuple[str, ...]  # in which a client of the vendor may send its API key
-
-
 def load(directory: Path) -> dict[str, ResourceType]:
     """Every type of a directory by its name, in the order of the file names.
 
@@ -143,6 +70,13 @@ def load(directory: Path) -> dict[str, ResourceType]:
             if longer == shorter or longer.rpartition("/")[0] == shorter:
                 raise ConfigError(f"{other_file}: /collection: {other.collection!r} collides with the one of {file}")
     return {rtype.name: rtype for rtype in loaded.values()}
+
+
+def collection_url(rtype: ResourceType, url: str) -> str:
+    """The URL of the collection at an upstream, of whose API ``url`` is the base, or which it is already."""
+    parts = urlsplit(url)
+    path = parts.path.rstrip("/")
+    return parts._replace(path=path if path.endswith(rtype.upstream) else path + rtype.upstream).geturl()
 
 
 def parse(value: Json, file: str) -> ResourceType:
@@ -164,17 +98,22 @@ def parse(value: Json, file: str) -> ResourceType:
         raise ConfigError(f"{file}: /schema{error.pointer}: {error.detail}") from None
     identity = tuple(data["identity"])
     id_path = members.split(identity[0])
+    integer_ids = members.get(schema, (*(s for name in id_path for s in ("properties", name)), "type")) == "integer"
     operations = _operations(data.get("operations"))
     secret, read_only, write_only = (
         _paths(data.get("secret", ())),
         marked(schema, "readOnly"),
         marked(schema, "writeOnly"),
     )
-    derive, elements = _derivations(data, read_only, file)
+    derive, elements = _derivations(data, read_only, file, integer_ids=integer_ids)
+    last = collection.rpartition("/")[2]
     return ResourceType(
         name=data["name"],
         collection=collection,
+        upstream=data.get("upstream", f"/{last}"),
         dialect=data["dialect"],
+        singular=data.get("singular", data["name"].rpartition(".")[2]),
+        plural=data.get("plural", last),
         schema=schema,
         gate=gate,
         identity=identity,
@@ -187,20 +126,22 @@ def parse(value: Json, file: str) -> ResourceType:
         rules=detect.Rules.parse(data.get("ignore", ()), data.get("set", ())),
         read_only=read_only,
         write_only=write_only,
-        withheld=tuple(dict.fromkeys(secret + write_only)),
+        withheld=tuple(dict.fromkeys(secret + write_only + dialects.DIALECTS[data["dialect"]].made)),
         permissions={**PERMISSIONS, **{k: frozenset(map(Role, v)) for k, v in data.get("permissions", {}).items()}},
         operations=operations,
         collection_methods=_by_method(operations, file, collection=True),
         item_methods=_by_method(operations, file, collection=False),
-        integer_ids=members.get(schema, (*(step for name in id_path for step in ("properties", name)), "type"))
-        == "integer",
+        integer_ids=integer_ids,
         derive=derive,
         elements=elements,
         filters={
             name: Filter(name, f["match"], _paths(f["paths"]), tuple(f.get("values", ())))
             for name, f in data.get("filters", {}).items()
         },
+        sort={name: members.split(dotted) for name, dotted in data.get("sort", {}).items()},
+        subresources=tuple(data.get("subresources", ())),
         auth_headers=tuple(data.get("auth", {}).get("headers", ())),
+        auth_basic=data.get("auth", {}).get("basic", False),
     )
 
 
@@ -254,16 +195,18 @@ def _by_method(operations: Mapping[str, Operation], file: str, *, collection: bo
 
 
 def _derivations(
-    data: Mapping[str, Any], read_only: tuple[detect.Path, ...], file: str
+    data: Mapping[str, Any], read_only: tuple[detect.Path, ...], file: str, *, integer_ids: bool
 ) -> tuple[tuple[Derivation, ...], tuple[Elements, ...]]:
-    """What the file declares; an id is made in any case, its prefix the last word of the type's name."""
+    """What the file declares; an id is made in any case: a number, or text that begins with the type's last word."""
     made_id = {data["identity"][0]: {"generate": data["name"].rpartition(".")[2].lower()}}
     derivations, elements = [], []
     for dotted, rule in (made_id | data.get("derive", {})).items():
         path = members.split(dotted)
         ((kind, argument),) = rule.items()
-        if "*" not in path:
-            derivations.append(Derivation(path, kind, str(argument)))
+        if integer_ids and dotted == data["identity"][0] and kind == "generate":
+            derivations.append(Derivation(path, "number", None))
+        elif "*" not in path:
+            derivations.append(Derivation(path, kind, argument))
         elif kind == "generate" and [index for index, step in enumerate(path) if step == "*"] == [len(path) - 2] != [0]:
             inside = tuple(other[len(path) - 1 :] for other in read_only if other[: len(path) - 1] == path[:-1])
             elements.append(Elements(path[:-2], path[-1], argument, tuple(filter(None, inside))))

@@ -15,6 +15,7 @@ from service.cli.demo import demo
 from service.cli.keys import keys
 from service.cli.migrate import migrate
 from service.cli.serve import serve
+from service.cli.sources import sources
 from service.cli.tail import tail
 
 FAILED, MISUSED, INTERRUPTED, TERMINATED = 1, 2, 130, 143  # exit codes; the last two are 128 + the signal's number
@@ -67,5 +68,5 @@ def main() -> None:
     """  # noqa: D301  \b is click's mark of a paragraph that keeps its lines
 
 
-for command in (serve, demo, tail, keys, migrate, check):
+for command in (serve, demo, tail, keys, sources, migrate, check):
     main.add_command(command)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-import aiosqlite
 import click
 from rich.table import Table
 
@@ -31,6 +30,8 @@ def check(directory: Path | None) -> None:
     table.add_row("database", str(path.resolve()), terminal.run(_database(path)))
     for rtype in known.values():
         table.add_row("type", rtype.name, rtype.collection)
+    for doubt in loaded.doubts:
+        terminal.complain(doubt, "warning")
     console = terminal.console()
     console.print("ok", style="green")
     console.print(table, soft_wrap=True)
@@ -44,7 +45,7 @@ async def _database(path: Path) -> str:
             raise errors.ConfigError(f"database.url: the directory {path.parent} does not exist; make it first")
         return "will be made"
     try:
-        async with aiosqlite.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True) as connection:
+        async with sqlite.Connection.to(f"{path.resolve().as_uri()}?mode=ro", uri=True) as connection:
             present = await migrate.installed(sqlite.SqliteDatabase(path, connection, connection))
     except sqlite3.DatabaseError as error:
         raise errors.ConfigError(f"database {path}: {error}") from error

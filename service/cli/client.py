@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 import aiohttp
 import click
 
-from service import __version__
+from service import __version__, config
 from service.cli.terminal import Failure
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-URL_VARIABLE, KEY_VARIABLE, ADMIN_VARIABLE = "WATCH_URL", "WATCH_API_KEY", "WATCH_ADMIN_KEY"
-VARIABLES = frozenset({URL_VARIABLE, KEY_VARIABLE})  # the third is a setting of the service, too
+URL_VARIABLE, KEY_VARIABLE = config.CLIENT_VARIABLES
+ADMIN_VARIABLE = "WATCH_ADMIN_KEY"  # a setting of the service, and at hand where it is set up
 PASSING = frozenset({429, 500, 502, 503, 504})  # a service that restarts, or a proxy in front of it
 PATIENCE = aiohttp.ClientTimeout(total=30)
 

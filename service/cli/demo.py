@@ -73,8 +73,12 @@ async def _stay(opened: Stage, player: Script, screen: Screen, console: Console)
     screen.scene("It stays up, and something changes every couple of seconds; Ctrl-C ends it")
     screen.facts({"url": opened.caller.url, "key": opened.key})
     console.print()
-    async with client.connected(opened.caller.url, opened.key) as service, asyncio.TaskGroup() as group:
-        group.create_task(story.go_on(opened, player))
-        show = lines.Printer(console)
-        async for entry in tail.follow(service, {}, None, lambda _note: None):
-            show(entry)
+    show = lines.Printer(console)
+    try:
+        async with client.connected(opened.caller.url, opened.key) as service, asyncio.TaskGroup() as group:
+            group.create_task(story.go_on(opened, player))
+            async for entry in tail.follow(service, {}, None, lambda _note: None):
+                show(entry)
+    except* (Failure, Unexpected) as group_error:
+        for error in group_error.exceptions:
+            screen.failed(str(error))

@@ -6,18 +6,24 @@ there as a word, too.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
-if TYPE_CHECKING:
-    from service.cli.tail import Entry
-
 STATUS = {"succeeded": "green", "failed": "bold red", "canceled": "magenta", "pending": "yellow"}
 EVENT = {"created": "green", "updated": "cyan", "deleted": "red", "test": "magenta"}
 WIDEST = 48  # characters that a column grows to; longer values push the rest of their line to the right
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One event of the log."""
+
+    seq: str  # its place, at which a tail resumes
+    row: dict[str, Any]  # the delivery as a list shows it, and ``kind``: created, attempt or status
 
 
 class Printer:
@@ -25,7 +31,7 @@ class Printer:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._widths: dict[str, int] = {}
+        self._widths = {"watch": 12, "object": 40}
 
     def __call__(self, entry: Entry) -> None:
         """Print one."""
@@ -35,12 +41,14 @@ class Printer:
         response = row["response"] or {}
         code = response.get("statusCode")
         attempted = row["kind"] == "attempt"
+        number = f"#{row['attempt']}" if attempted and "attempt" in row else ""
         line = Text()
         line.append(_time(row), "dim")
         line.append(f"  {row['status']:<9}", STATUS[row["status"]])
         line.append(f"  {row['objectEvent']:<7}", EVENT[row["objectEvent"]])
         line.append(f"  {code or '':>3}", "green" if code and code < 300 else "red")
         line.append(f"  {str(row['duration']) + ' ms' if attempted else '':>8}", "dim")
+        line.append(f"  {number:<3}", "dim")
         line.append("  " + self._column("watch", row["watch"]["name"] or row["watch"]["id"]))
         line.append("  " + self._column("object", f"{row['objectType']}/{row['objectId']}"))
         line.append("  " + row["id"], "dim")
@@ -52,7 +60,7 @@ class Printer:
         return line
 
     def _column(self, name: str, text: str) -> str:
-        width = self._widths[name] = max(self._widths.get(name, 0), min(len(text), WIDEST))
+        width = self._widths[name] = max(self._widths[name], min(len(text), WIDEST))
         return f"{text:<{width}}"
 
 

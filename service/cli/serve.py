@@ -55,5 +55,5 @@ async def _serve(loaded: Settings) -> int:
             return STOPS[await stopped]
     except ExceptionGroup as died:  # whoever supervises the process starts it again, and nothing is lost
         for error in died.exceptions:
-            log.critical("stopped by a failure of its own: %s", error, exc_info=error)
+            log.critical("stopped by a failure of its own: %r", error, exc_info=error)
         return 1

@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 import click
 
 from service import config
-from service.cli import client
 from service.config import Settings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -29,7 +28,5 @@ def option(command: Command) -> Command:
 
 def load(directory: Path | None, **options: object) -> Settings:
     """The settings; ``options``, by the names of their variables, go before those. Raises ConfigError."""
-    # Those of the client commands are in the same environment, and no settings.
-    environ = {name: value for name, value in os.environ.items() if name not in client.VARIABLES}
     given = {name: str(value) for name, value in options.items() if value is not None}
-    return config.load(directory, environ | given)
+    return config.load(directory, {**os.environ, **given})

@@ -6,14 +6,13 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
-from typing import Any
 
 import aiohttp
 import click
 
 from service.cli import client, lines, sse, terminal
 from service.cli.client import Client, Unreachable
+from service.cli.lines import Entry
 from service.model import DeliveryStatus, Event, Reason
 
 PATH = "/api/v1/deliveries/stream"
@@ -23,14 +22,6 @@ SILENCE = 60  # seconds without a sign of life after which a connection is given
 EVENTS, STATUSES, REASONS = ([str(word) for word in words] for words in (Event, DeliveryStatus, Reason))
 
 Note = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One event of the log."""
-
-    seq: str  # its place, at which a tail resumes
-    row: dict[str, Any]  # the delivery as a list shows it, and ``kind``: created, attempt or status
 
 
 @click.command(short_help="Follow the delivery log of a running service.")

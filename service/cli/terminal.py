@@ -31,10 +31,10 @@ def console(*, stderr: bool = False, widest: int = PIPED_WIDTH) -> Console:
     return made
 
 
-def complain(message: str) -> None:
+def complain(message: str, severity: str = "error") -> None:
     """Say what went wrong, each line of it as one of ours."""
     for line in message.splitlines():
-        click.echo(f"webhook-watch: error: {line}", err=True)
+        click.echo(f"webhook-watch: {severity}: {line}", err=True)
 
 
 def prepare() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import quote
 
 from service import __version__, clock
@@ -14,8 +15,7 @@ from service.store.deliveries import Job
 
 USER_AGENT = f"webhook-watch/{__version__}"
 BODILESS = ("GET", "DELETE")  # contract, section 5: these carry no body
-# CloudEvents HTTP binding, 3.1.3.2: what is not printable ASCII, and space, double quote and percent, is encoded.
-CE_SAFE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%')
+CE_SAFE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%')  # printable ASCII without these
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +85,15 @@ def _cloud_event(change: Change) -> dict[str, str]:
     return {
         "ce-specversion": "1.0",
         "ce-id": change.id,
-        "ce-type": quote(f"{change.type}.{change.event}", safe=CE_SAFE),
-        "ce-source": quote(change.source, safe=CE_SAFE),
-        "ce-subject": quote(change.object_id, safe=CE_SAFE),
+        "ce-type": _encoded(f"{change.type}.{change.event}"),
+        "ce-source": _encoded(change.source),
+        "ce-subject": _encoded(change.object_id),
         "ce-time": clock.rfc3339(change.time),
         "ce-sequence": str(change.version),
     }
+
+
+@lru_cache(maxsize=4096)
+def _encoded(text: str) -> str:
+    """A header's value after the CloudEvents HTTP binding, 3.1.3.2: UTF-8, percent-encoded where it must be."""
+    return quote(text, safe=CE_SAFE)

@@ -137,6 +137,8 @@ class Dispatcher:
             self.wake(watch_id, self._now())
         elif channel.waiting:
             self._lay_down(channel)
+        elif self._recipients.recipient(watch_id) is None and not channel.running:
+            del self._channels[watch_id]
 
     @property
     def in_flight(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from service import clock, errors, ids
 from service.delivery import sign
 from service.model import CryptoKey
-from service.store import keys
+from service.store import keys, watches
 from service.store.driver import Transaction
 from service.store.store import Store
 from service.vault import Vault
@@ -57,21 +57,23 @@ class KeyRing:
         transaction.after_commit(lambda: self._keys.__setitem__(key.id, key))
         return key
 
-    async def delete(self, tenant: str, key_id: str, users: list[str]) -> None:
-        """Delete a key that no watch names; ``users`` are the watches that do.
+    async def delete(self, tenant: str, key_id: str) -> None:
+        """Delete a key that no watch names.
 
         Raises:
             NotFound: the tenant has no such key.
             Conflict: a watch names it.
         """
-        if self.get(tenant, key_id) is None:
-            raise errors.NotFound(f"there is no crypto key {key_id}")
-        if users:
-            raise errors.Conflict(
-                f"crypto key {key_id} is named by watch {', '.join(users)}: take it out of signature.cryptoKeyIds first"
-            )
 
         async def action(transaction: Transaction) -> None:
+            if self.get(tenant, key_id) is None:
+                raise errors.NotFound(f"there is no crypto key {key_id}")
+            users = await watches.users_of_key(transaction, key_id)
+            if users:
+                raise errors.Conflict(
+                    f"crypto key {key_id} is named by watch {', '.join(users)}: "
+                    "take it out of signature.cryptoKeyIds first"
+                )
             await keys.delete_crypto_key(transaction, key_id)
             transaction.after_commit(lambda: self._keys.__delitem__(key_id))
 

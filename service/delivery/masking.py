@@ -51,7 +51,10 @@ def secrets_of_keys(keys: Iterable[CryptoKey]) -> frozenset[str]:
 def headers(values: Mapping[str, str], secrets: Collection[str], private: Collection[str] = ()) -> dict[str, str]:
     """Headers as the log shows them: credentials and the ``private`` (custom) ones masked whole, the others searched."""
     hidden = ALWAYS | {name.lower() for name in private}
-    return {name: MASK if name.lower() in hidden else mask(value, secrets) for name, value in values.items()}
+    shown = {name: MASK if name.lower() in hidden else value for name, value in values.items()}
+    if secrets and _pattern(frozenset(secrets)).search("\n".join(shown.values())):  # seldom: so search all at once
+        return {name: mask(value, secrets) for name, value in shown.items()}
+    return shown
 
 
 def mask(text: str, secrets: Collection[str]) -> str:

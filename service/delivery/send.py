@@ -8,8 +8,7 @@ kept, and every socket is opened by the egress guard.
 we write to it, and then nobody is at fault. When a *reused* connection breaks before the head of an answer
 came, the request is sent again at once; each time uses up one idle connection, so a fresh one ends it, and
 its failure counts. The receiver may have acted on the first one: that is what "at least once" says, and the
-repeat has the same ``webhook-id``. (aiohttp repeats by itself too, but only for idempotent methods, and also
-after a fresh connection broke. ``_Line`` hides the failure from it, so that all methods are treated alike.)
+repeat has the same ``webhook-id``.
 """
 
 from __future__ import annotations
@@ -22,13 +21,13 @@ import ssl
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from http.client import responses
-from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
+from aiohttp import http_exceptions
 from yarl import URL
 
-from service.delivery import masking
+from service.delivery import masking, wire
 from service.delivery.egress import Guard
 from service.model import Outcome, Reason, Request
 
@@ -38,6 +37,9 @@ HEADER_LENGTH = 8 * 1024  # characters of one of them that are kept
 BODY_LIMIT = 1024 * 1024  # bytes of our own body
 DNS_SECONDS = 10  # a receiver that moves is followed that soon
 IDLE_SECONDS = 15  # an idle connection is closed then, before most receivers do it
+
+READING = {"read_until_eof": True, "auto_decompress": False, "read_bufsize": ANSWER_LIMIT}
+NO_LIMIT = aiohttp.ClientTimeout(total=None, sock_connect=None)  # exchange() has one limit for everything
 
 Failure = tuple[Reason, str]
 
@@ -50,9 +52,6 @@ def session(guard: Guard) -> aiohttp.ClientSession:
     """
     tls = ssl.create_default_context()
     tls.set_alpn_protocols(["http/1.1"])
-    trace = aiohttp.TraceConfig()
-    trace.on_connection_reuseconn.append(_on_reused)
-    trace.on_connection_create_start.append(_on_fresh)
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
             socket_factory=guard.socket_factory,
@@ -66,8 +65,7 @@ def session(guard: Guard) -> aiohttp.ClientSession:
         auto_decompress=False,  # the log shows what came, and no small answer becomes a large one
         skip_auto_headers=("accept", "accept-encoding", "content-type", "user-agent"),  # a Request goes out as it is
         read_bufsize=ANSWER_LIMIT,
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),  # exchange() has one limit for everything
-        trace_configs=[trace],
+        timeout=NO_LIMIT,
     )
 
 
@@ -82,7 +80,7 @@ async def exchange(
     loop = asyncio.get_running_loop()
     started = loop.time()
     answer = _Answer()
-    failure = await _try(client, request, answer, limit, _Line(repeat=repeat))
+    failure = await _try(client, request, answer, limit, repeat=repeat)
     reason, message = failure or (None, None)
     return Outcome(
         reason,
@@ -103,46 +101,18 @@ class _Answer:
     body: bytearray = field(default_factory=bytearray)
 
 
-@dataclass(slots=True)
-class _Line:
-    """The connection of one exchange, as aiohttp's tracing tells of it; and, as its middleware, the repeating."""
-
-    repeat: bool
-    reused: bool = False
-
-    async def __call__(self, request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-        while True:
-            try:
-                return await send(request)
-            except aiohttp.ClientConnectorError:  # there never was a connection
-                raise
-            except aiohttp.ClientConnectionError as error:
-                if not (self.reused and self.repeat):
-                    raise _Lost from error
-
-
 class _Lost(aiohttp.ClientError):
     """The connection broke; the cause says how."""
 
 
-async def _on_reused(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
-    if context.trace_request_ctx:
-        context.trace_request_ctx.reused = True
-
-
-async def _on_fresh(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
-    if context.trace_request_ctx:
-        context.trace_request_ctx.reused = False
-
-
 async def _try(
-    client: aiohttp.ClientSession, request: Request, answer: _Answer, limit: int, line: _Line
+    client: aiohttp.ClientSession, request: Request, answer: _Answer, limit: int, *, repeat: bool
 ) -> Failure | None:
     if request.body is not None and len(request.body) > BODY_LIMIT:
         return Reason.TOO_LARGE, f"the body has {len(request.body)} bytes; at most {BODY_LIMIT} are sent"
     try:
         async with asyncio.timeout(request.timeout) as timer:
-            await _converse(client, request, answer, limit, line)
+            await _converse(client, request, answer, limit, repeat=repeat)
     except Exception as error:  # noqa: BLE001  what one receiver answers must never end the process
         if timer.expired():
             return Reason.TIMEOUT, f"no answer within {request.timeout:g} s" if answer.status is None else (
@@ -152,21 +122,33 @@ async def _try(
     return _judge(answer.status)
 
 
-async def _converse(client: aiohttp.ClientSession, request: Request, answer: _Answer, limit: int, line: _Line) -> None:
-    async with client.request(
-        request.method,
-        URL(request.url, encoded=True),
-        headers=request.headers,
-        data=request.body,
-        allow_redirects=False,
-        middlewares=(line,),
-        trace_request_ctx=line,
-    ) as response:
-        answer.status = response.status
-        answer.headers = _flat(response.raw_headers)
-        while len(answer.body) < limit and (part := await response.content.read(limit - len(answer.body))):
-            answer.body += part
-        # Leaving the block keeps the connection when the answer has ended, and closes it when there is more.
+async def _converse(
+    client: aiohttp.ClientSession, request: Request, answer: _Answer, limit: int, *, repeat: bool
+) -> None:
+    if client.connector is None:
+        raise aiohttp.ClientConnectionError("the client is closed")
+    url = URL(request.url, encoded=True)
+    origin, data = wire.origin(url), wire.encode(request, url)
+    while True:
+        connection = await client.connector.connect(origin, [], NO_LIMIT)
+        reused = wire.is_reused(connection)
+        try:
+            message, content = await wire.send(connection, data, READING)
+            answer.status = message.code
+            answer.headers = _flat(message.raw_headers)
+            while len(answer.body) < limit and (part := await content.read(limit - len(answer.body))):
+                answer.body += part
+        except aiohttp.ClientConnectionError as error:
+            connection.close()
+            if not (reused and repeat and answer.status is None):
+                raise _Lost from error
+        except BaseException:
+            connection.close()
+            raise
+        else:
+            # A connection whose answer has ended is kept for the next exchange; one with more to say is closed.
+            wire.give_back(connection, content)
+            return
 
 
 def _flat(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
@@ -220,7 +202,7 @@ def _no_connection(error: aiohttp.ClientConnectorError) -> Failure:
     return Reason.UNREACHABLE, f"no connection to {_where(error)}: {error.os_error.strerror or 'failed'}"
 
 
-def _not_http(error: aiohttp.ClientResponseError) -> Failure:
+def _not_http(error: http_exceptions.HttpProcessingError) -> Failure:
     # the parser's message goes on to quote what it was reading
     return Reason.PROTOCOL, f"the answer is not valid HTTP: {error.message.partition(':')[0][:100].lower()}"
 
@@ -256,7 +238,7 @@ FAILURES: tuple[tuple[type[Exception], Callable[[Any], Failure]], ...] = (  # th
     (aiohttp.ClientConnectorCertificateError, _bad_certificate),
     (aiohttp.ClientConnectorSSLError, _no_tls),
     (aiohttp.ClientConnectorError, _no_connection),
-    (aiohttp.ClientResponseError, _not_http),
+    (http_exceptions.HttpProcessingError, _not_http),
     (aiohttp.ClientPayloadError, lambda _: (Reason.RESET, "the connection broke in the middle of the answer")),
     (aiohttp.ClientConnectionError, _broken),
     # other ways to write an IPv4 address (2130706433, 127.1) exist to slip past checks

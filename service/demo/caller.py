@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -45,11 +46,14 @@ class Caller:
     async def make(self, call: Call) -> Answer:
         """Make a request; Unexpected when it is refused."""
         options: dict[str, Any] = {} if call.body is None else {"json": call.body}
-        async with self._session.request(call.method, self.url + call.path, **options) as response:
-            text = await response.text()
-            if not response.ok:
-                raise Unexpected(f"{call.method} {call.path} was answered {response.status}: {text}")
-            return Answer(response.status, await response.json(content_type=None) if text else None)
+        try:
+            async with self._session.request(call.method, self.url + call.path, **options) as response:
+                text = await response.text()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise Unexpected(f"{call.method} {call.path} was not answered: {error!r}") from error
+        if not response.ok:
+            raise Unexpected(f"{call.method} {call.path} was answered {response.status}: {text}")
+        return Answer(response.status, json.loads(text) if text else None)
 
     async def get(self, path: str) -> Any:
         """What is there."""

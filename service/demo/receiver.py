@@ -17,6 +17,8 @@ from typing import Any, Self
 
 from aiohttp import BasicAuth, web
 
+from service.demo.caller import Unexpected
+
 TOLERANCE = 300  # seconds that a callback's timestamp may be away from the clock
 PATIENCE = 10  # seconds in which a callback has to come
 
@@ -47,9 +49,12 @@ class Hook:
     arrived: asyncio.Queue[Callback] = field(default_factory=asyncio.Queue)
 
     async def next(self) -> Callback:
-        """The next callback; TimeoutError when none comes."""
-        async with asyncio.timeout(PATIENCE):
-            return await self.arrived.get()
+        """The next callback; Unexpected when none comes."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                return await self.arrived.get()
+        except TimeoutError:
+            raise Unexpected(f"no callback came to {self.path} within {PATIENCE} s") from None
 
     def forget(self) -> None:
         """Drop what nobody asked for."""

@@ -39,6 +39,7 @@ class Script(Protocol):
     noun: str
     samples: tuple[Document, ...]
     template: Document  # of the shaped watch
+    reader: str  # the name of that watch
     shaped: str  # what the template is for, in words
     twist: str  # how ``repeat`` is worded differently
 
@@ -72,6 +73,7 @@ class Accounts:
     """Reseller accounts, over the vendor's paths."""
 
     noun = "account"
+    reader = "Mailing"
     shaped = "the mailing list wants three fields in words of its own"
     twist = "the same names again, and the tools in another order, which means nothing"
 
@@ -120,6 +122,7 @@ class Accounts:
 class Pushed:
     """Resources of any type, pushed."""
 
+    reader = "Notices"
     shaped = "somebody only wants to know what happened to which"
     twist = "the same document again"
 

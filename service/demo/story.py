@@ -26,7 +26,7 @@ async def tell(stage: Stage, script: Script, screen: Screen) -> None:
         async with asyncio.timeout(TIME_LIMIT):
             await _Story(stage, script, screen).tell()
     except TimeoutError:
-        screen.failed("a callback did not come in time")
+        screen.failed(f"the story was not told within {TIME_LIMIT} s")
     except Unexpected as error:
         screen.failed(str(error))
 
@@ -81,7 +81,7 @@ class _Story:
         screen.say(f"The CRM wants every {script.noun} whole, with the version before and the diff:")
         await self._watch(stage.everything, {"name": "CRM", "addPreviousData": True})
         screen.say(f"\nAnd {script.shaped}:")
-        shaped: Document = {"name": "Mailing", "events": ["created", "deleted"], "schema": script.template}
+        shaped: Document = {"name": script.reader, "events": ["created", "deleted"], "schema": script.template}
         await self._watch(stage.shaped, shaped)
         screen.say("\nThe audit hears of deletions, with HTTP Basic; what fails is tried again after 0.2 seconds:")
         username, password = BASIC
@@ -112,14 +112,14 @@ class _Story:
         screen.expect(body == self.current, f"the body is the {script.noun} as the API answers it")
         self._expect_event(callback, "created", 1)
         shaped = await stage.shaped.next()
-        screen.callback("Mailing", shaped, look.document(shaped.json()))
+        screen.callback(script.reader, shaped, look.document(shaped.json()))
         screen.expect(shaped.json().keys() == script.template.keys(), "the body is what the template says")
         screen.say("\nTwo more, in a line each:")
         for sample in script.samples[1 : 1 + MORE]:
             made = await _write(stage, script, script.create(sample))
-            for hook, who in ((stage.everything, "CRM"), (stage.shaped, "Mailing")):
+            for hook, who in ((stage.everything, "CRM"), (stage.shaped, script.reader)):
                 told = await hook.next()
-                screen.brief(who, told, f"…{told.headers['ce-subject'][-look.LAST :]}  {self._called(made)}")
+                screen.brief(who, told, f"…{told.headers['ce-subject'][-look.LAST :]}  {self._called(made)}".rstrip())
 
     async def _change(self) -> None:
         script, screen = self.script, self.screen
@@ -151,7 +151,7 @@ class _Story:
         screen.expect(body == self.current, "the body is the last version")
         self._expect_event(callback, "deleted", 3)
         shaped = await stage.shaped.next()
-        screen.brief("Mailing", shaped, "what the template says")
+        screen.brief(self.script.reader, shaped, "what the template says")
         first, second = await stage.audit.next(), await stage.audit.next()
         screen.say("")
         screen.brief("Audit", first, f"attempt 1, answered {first.answered}")

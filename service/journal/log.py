@@ -23,17 +23,13 @@ async def page(reader: Reader, tenant: str, filters: Filters, limit: int) -> tup
 
 async def detail(reader: Reader, tenant: str, delivery_id: str) -> Document | None:
     """One delivery with its bodies and attempts, or None when the tenant has no such delivery."""
-    row = await journal.one(reader, tenant, delivery_id)
-    if row is None:
+    rows = await journal.history(reader, tenant, delivery_id)
+    if not rows:
         return None
-    document = summary(row)
-    made = await journal.attempts(reader, delivery_id)
-    document["attempts"] = [_attempt(attempt, row["body"]) for attempt in made]
-    request, response = document["request"], document["response"]
-    if isinstance(request, dict):
-        request["body"] = _sent_body(row["method"], row["body"])
-    if isinstance(response, dict):
-        response["body"] = row["response_body"]
+    made = [_attempt(row) for row in rows if row["number"] is not None]
+    document = {**summary(rows[-1]), "attempts": list[Json](made)}
+    if made:
+        document |= {"request": made[-1]["request"], "response": made[-1]["response"]}
     return document
 
 
@@ -60,18 +56,19 @@ def summary(row: Row) -> Document:
     }
 
 
-def _attempt(row: Row, body: str | None) -> Document:
+def _attempt(row: Row) -> Document:
+    """One attempt, with what was sent and what came back."""
     exchange = _exchange(row)
     request, response = exchange["request"], exchange["response"]
     if isinstance(request, dict):
-        request["body"] = _sent_body(row["method"], body)
+        request["body"] = None if row["method"] in {"GET", "DELETE"} else row["body"]
     if isinstance(response, dict):
         response["body"] = row["response_body"]
     return {
         "number": row["number"],
         "sent": clock.rfc3339(row["started"]),
         "duration": row["duration"],
-        "reason": row["reason"],
+        "reason": row["attempt_reason"],
         **exchange,
     }
 
@@ -91,10 +88,6 @@ def _exchange(row: Row) -> Document:
             "errorMessage": row["error_message"],
         },
     }
-
-
-def _sent_body(method: str, body: str | None) -> Json:
-    return None if method in {"GET", "DELETE"} else body
 
 
 def _time(ms: int | None) -> str | None:

@@ -21,18 +21,21 @@ class Line:
 
     seq: int
     kind: str  # created, attempt or status
+    at: int  # when
+    attempt: int  # how many attempts had been made
     delivery: Document
 
 
 async def follow(
     store: Store, tenant: str, after: int | None, filters: log.Filters, heartbeat: float
 ) -> AsyncIterator[Line | int]:
-    """Lines after ``after`` (None: only new ones); after ``heartbeat`` silent seconds, the place reached as a number.
+    """Lines after ``after`` (None: only new ones); at first, and after ``heartbeat`` silent seconds, the place reached.
 
-    The place goes on over lines that the filters hide too, so that whoever resumes there misses nothing and
+    The place, a number, goes on over lines that the filters hide too, so that whoever resumes there misses nothing and
     reads nothing twice.
     """
     place = await journal.last_seq(store) if after is None else after
+    yield place
     while True:
         commit = store.commits()
         newest = await journal.last_seq(store)
@@ -40,7 +43,7 @@ async def follow(
         while place < newest:
             until = min(newest, max(place, await journal.first_seq(store) - 1) + WINDOW)
             for row in await journal.events(store, tenant, place, until, filters):
-                yield Line(row["seq"], row["kind"], log.summary(row))
+                yield Line(row["seq"], row["kind"], row["at"], row["attempts"], log.summary(row))
             place = until
         if moved:
             await asyncio.sleep(PAUSE)

@@ -39,15 +39,9 @@ async def page(reader: Reader, tenant: str, filters: Mapping[str, Any], limit: i
     return await reader.fetch(query, {"tenant": tenant, "limit": limit, **filters})
 
 
-async def one(reader: Reader, tenant: str, delivery_id: str) -> Row | None:
-    """One delivery with its last attempt and its body, or None."""
-    rows = await reader.fetch(Q.one, {"tenant": tenant, "id": delivery_id})
-    return rows[0] if rows else None
-
-
-async def attempts(reader: Reader, delivery_id: str) -> list[Row]:
-    """All attempts of a delivery, first to last."""
-    return await reader.fetch(Q.attempts, {"id": delivery_id})
+async def history(reader: Reader, tenant: str, delivery_id: str) -> list[Row]:
+    """One delivery with its body, a row for each attempt, first to last; one without attempt if none was made."""
+    return await reader.fetch(Q.history, {"tenant": tenant, "id": delivery_id})
 
 
 async def events(reader: Reader, tenant: str, after: int, until: int, filters: Mapping[str, Any]) -> list[Row]:
@@ -74,7 +68,8 @@ async def drop_expired(transaction: Transaction, before_id: str, before: int, li
     await transaction.many(Q.drop_body, gone)
     await transaction.many(Q.drop_delivery, gone)
     lines = await transaction.fetch(Q.drop_journal, {"before": before, "limit": limit * 4})
-    await transaction.fetch(Q.drop_watches, {"before": before})
+    if not gone:
+        await transaction.fetch(Q.drop_watches, {"before": before})
     return len(gone) + len(lines)
 
 

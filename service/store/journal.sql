@@ -8,21 +8,17 @@ LEFT JOIN attempts AS a ON a.delivery_id = d.id AND a.number = d.attempts
 WHERE d.tenant = :tenant AND @filters@
 ORDER BY d.id DESC LIMIT :limit;
 
--- name: one
+-- name: history    one delivery with all of its attempts, a row for each: read at once, so that they fit together
 SELECT d.id, d.tenant, d.watch_id, d.object_type, d.object_id, d.object_event, d.status, d.reason, d.due, d.created,
-       d.attempts, d.fence, w.name AS watch_name, w.address AS watch_address, w.deleted AS watch_deleted,
-       a.started, a.duration, a.method, a.address, a.request_headers, a.status_code, a.response_headers, a.error_message,
-       a.response_body, b.body
+       d.attempts, d.fence, w.name AS watch_name, w.address AS watch_address, w.deleted AS watch_deleted, b.body,
+       a.number, a.started, a.duration, a.method, a.address, a.request_headers, a.status_code, a.response_headers,
+       a.response_body, a.reason AS attempt_reason, a.error_message
 FROM deliveries AS d
 JOIN watches AS w ON w.id = d.watch_id
-LEFT JOIN attempts AS a ON a.delivery_id = d.id AND a.number = d.attempts
+LEFT JOIN attempts AS a ON a.delivery_id = d.id
 LEFT JOIN bodies AS b ON b.delivery_id = d.id
-WHERE d.tenant = :tenant AND d.id = :id;
-
--- name: attempts
-SELECT number, started, duration, method, address, request_headers, status_code, response_headers, response_body,
-       reason, error_message
-FROM attempts WHERE delivery_id = :id ORDER BY number;
+WHERE d.tenant = :tenant AND d.id = :id
+ORDER BY a.number;
 
 -- name: events      what came after a line of the journal, as it was then
 SELECT j.seq, j.kind, j.at, j.status, j.reason, j.next_attempt AS due, j.attempts,
@@ -51,8 +47,11 @@ DELETE FROM attempts WHERE delivery_id = :id;
 -- name: drop_body
 DELETE FROM bodies WHERE delivery_id = :id;
 
--- name: drop_journal
-DELETE FROM journal WHERE seq IN (SELECT seq FROM journal WHERE at < :before ORDER BY seq LIMIT :limit) RETURNING seq;
+-- name: drop_journal  looks at the oldest lines only, so that it costs nothing while they are young
+DELETE FROM journal WHERE seq IN (
+    SELECT oldest.seq FROM (SELECT j.seq, j.at FROM journal AS j ORDER BY j.seq LIMIT :limit) AS oldest
+    WHERE oldest.at < :before
+) RETURNING seq;
 
 -- name: drop_delivery
 DELETE FROM deliveries WHERE id = :id;

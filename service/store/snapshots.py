@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
+
+import orjson
 
 from service.store import sql
 from service.store.driver import Reader, Transaction
@@ -37,9 +39,15 @@ async def one(reader: Reader, snapshot_id: str) -> SnapshotRow | None:
     return SnapshotRow(*rows[0]) if rows else None
 
 
-async def mark(transaction: Transaction, snapshot_id: str, ids: Iterable[str]) -> None:
-    """These resources were shown."""
-    await transaction.many(Q.mark, [{"id": snapshot_id, "object_id": object_id} for object_id in ids])
+async def left_over(reader: Reader, origin: str) -> list[SnapshotRow]:
+    """Those of an origin that were not ended, or whose marks were not all dropped."""
+    return [SnapshotRow(*row) for row in await reader.fetch(Q.left_over, {"origin": origin})]
+
+
+async def mark(transaction: Transaction, snapshot_id: str, ids: Iterable[str]) -> set[str]:
+    """These resources are shown; which of them were not shown before."""
+    rows = await transaction.fetch(Q.mark, {"id": snapshot_id, "ids": orjson.dumps(list(ids)).decode()})
+    return {row["object_id"] for row in rows}
 
 
 async def total(reader: Reader, row: SnapshotRow) -> int:
@@ -48,14 +56,27 @@ async def total(reader: Reader, row: SnapshotRow) -> int:
     return int((await reader.fetch(Q.total, names))[0][0])
 
 
-async def count_missing(reader: Reader, row: SnapshotRow) -> int:
-    """How many of them it has not shown, and nobody has changed since it began."""
-    return int((await reader.fetch(Q.count_missing, _names(row)))[0][0])
+async def windows(reader: Reader, row: SnapshotRow, size: int) -> AsyncIterator[tuple[str, str]]:
+    """All of them as ranges of ``size`` ids, each from after one id until another, so that no query takes long."""
+    after, names = "", {"tenant": row.tenant, "type": row.type, "origin": row.origin}
+    while (until := (await reader.fetch(Q.window, {**names, "after": after, "limit": size}))[0][0]) is not None:
+        yield after, until
+        after = until
 
 
-async def missing(reader: Reader, row: SnapshotRow, limit: int) -> list[str]:
-    """Up to ``limit`` of those."""
-    return [found["id"] for found in await reader.fetch(Q.missing, {**_names(row), "limit": limit})]
+async def missing(reader: Reader, row: SnapshotRow, after: str, until: str, limit: int) -> list[str]:
+    """The first ``limit`` of a range that it has not shown, and nobody has changed since it began."""
+    names = {
+        "tenant": row.tenant,
+        "type": row.type,
+        "origin": row.origin,
+        "started": row.started,
+        "id": row.id,
+        "after": after,
+        "until": until,
+        "limit": limit,
+    }
+    return [found["id"] for found in await reader.fetch(Q.missing, names)]
 
 
 async def forget(transaction: Transaction, snapshot_id: str, limit: int) -> int:
@@ -66,7 +87,3 @@ async def forget(transaction: Transaction, snapshot_id: str, limit: int) -> int:
 async def finish(transaction: Transaction, snapshot_id: str, now: int) -> None:
     """It is over."""
     await transaction.fetch(Q.finish, {"id": snapshot_id, "now": now})
-
-
-def _names(row: SnapshotRow) -> dict[str, object]:
-    return {"tenant": row.tenant, "type": row.type, "origin": row.origin, "started": row.started, "id": row.id}

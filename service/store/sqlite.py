@@ -14,7 +14,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import aiosqlite
 
@@ -25,6 +25,7 @@ from service.store.sql import Query
 CHECKPOINT_INTERVAL = 1.0  # seconds
 LARGE_WAL = 64 * 1024 * 1024  # bytes, past which the writer itself waits for a whole checkpoint
 BUSY_TIMEOUT = 5000  # milliseconds
+ROWS_AT_ONCE = 64  # of a cursor that is iterated, which none is here
 TOKENS = {"@serial@": "INTEGER PRIMARY KEY AUTOINCREMENT"}
 
 PRAGMAS = (
@@ -38,47 +39,88 @@ PRAGMAS = (
 )
 
 
-class SqliteTransaction:
-    """The writer's connection while a transaction is open."""
+Step = tuple[str, Any, bool]  # a statement, its parameters, and whether they are rows of them
 
-    def __init__(self, connection: aiosqlite.Connection) -> None:
+
+class Connection(aiosqlite.Connection):
+    """A connection that runs several statements in one hop to its thread."""
+
+    async def play(self, steps: Sequence[Step]) -> list[Row]:
+        """Run the statements in order; the rows of the last one."""
+        rows: list[Row] = await self._execute(_play, self._conn, steps)  # type: ignore[no-untyped-call]
+        return rows
+
+    @classmethod
+    def to(cls, path: Path | str, **options: Any) -> Self:
+        """A connection, not open yet, with the options of ``sqlite3.connect``."""
+        return cls(lambda: sqlite3.connect(path, isolation_level=None, cached_statements=256, **options), ROWS_AT_ONCE)
+
+    async def __aenter__(self) -> Self:
+        await super().__aenter__()
+        self.row_factory = sqlite3.Row
+        return self
+
+
+def _play(connection: sqlite3.Connection, steps: Sequence[Step]) -> list[Row]:
+    rows: list[Row] = []
+    for text, params, many in steps:
+        rows = (connection.executemany if many else connection.execute)(text, params).fetchall()
+    return rows
+
+
+class SqliteTransaction:
+    """The writer's connection while a transaction is open.
+
+    A hop to the connection's thread and back costs more than most statements. What answers nothing is put by
+    and goes along with the next one that does, or with the commit; should it fail, the transaction fails then.
+    """
+
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._put_by: list[Step] = [("BEGIN IMMEDIATE", (), False)]
         self.actions: list[Callable[[], None]] = []
 
     async def fetch(self, query: Query, params: Params | None = None) -> list[Row]:
         """See driver.Reader."""
-        return list(await self._connection.execute_fetchall(query.text, dict(params or {})))
+        return await self._play((query.text, dict(params or {}), False))
 
     async def many(self, query: Query, rows: Sequence[Params]) -> None:
         """See driver.Transaction."""
         if rows:
-            await self._connection.executemany(query.text, rows)
+            self._put_by.append((query.text, rows, True))
+
+    async def commit(self) -> None:
+        """Make it durable."""
+        await self._play(("COMMIT", (), False))
 
     def after_commit(self, action: Callable[[], None]) -> None:
         """See driver.Transaction."""
         self.actions.append(action)
 
+    async def _play(self, step: Step) -> list[Row]:
+        steps, self._put_by = [*self._put_by, step], []
+        return await self._connection.play(steps)
+
 
 class SqliteDatabase:
     """An open database file. Make one with ``opened``."""
 
-    def __init__(self, path: Path, writer: aiosqlite.Connection, reader: aiosqlite.Connection) -> None:
+    def __init__(self, path: Path, writer: Connection, reader: Connection) -> None:
         self._path = path
         self._writer = writer
         self._reader = reader
 
     async def fetch(self, query: Query, params: Params | None = None) -> list[Row]:
         """Rows of a query, from the last committed state."""
-        return list(await self._reader.execute_fetchall(query.text, dict(params or {})))
+        return await self._reader.play([(query.text, dict(params or {}), False)])
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[SqliteTransaction]:
         """One transaction; the caller sees to it that there is one at a time."""
         transaction = SqliteTransaction(self._writer)
         try:
-            await self._writer.execute_fetchall("BEGIN IMMEDIATE")
             yield transaction
-            await self._writer.execute_fetchall("COMMIT")
+            await transaction.commit()
         except BaseException as error:
             if self._writer.in_transaction:
                 await asyncio.shield(self._writer.rollback())
@@ -119,12 +161,8 @@ async def opened(path: Path) -> AsyncIterator[SqliteDatabase]:
     """The database in this file, made if it is not there; ConfigError when it cannot be opened."""
     async with AsyncExitStack() as stack:
         try:
-            writer, reader = [
-                await stack.enter_async_context(aiosqlite.connect(path, isolation_level=None, cached_statements=256))
-                for _ in range(2)
-            ]
+            writer, reader = [await stack.enter_async_context(Connection.to(path)) for _ in range(2)]
             for connection in (writer, reader):
-                connection.row_factory = sqlite3.Row
                 for pragma in PRAGMAS:
                     await connection.execute_fetchall(pragma)
             await reader.execute_fetchall("PRAGMA query_only = ON")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from service import errors, ids
+from service import errors, ids, jsontext
 from service.delivery import attempt, authenticate, masking
 from service.delivery.recipient import RenderError
 from service.errors import FieldError, Invalid
@@ -59,7 +59,7 @@ def parse(body: Json) -> Asked:
         raise Invalid.at("", "must be a JSON object")
     given: dict[str, Any] = body
     faults = [
-        FieldError(f"/{name}", f"is not a member of a preview: {', '.join(MEMBERS)} are")
+        FieldError(jsontext.pointer(name), f"is not a member of a preview: {', '.join(MEMBERS)} are")
         for name in body
         if name not in MEMBERS
     ]
@@ -68,7 +68,7 @@ def parse(body: Json) -> Asked:
     event = given.get("event", "updated")
     if not isinstance(watch, (dict, str)):
         faults.append(FieldError("/watch", "must be a registration, or the id of a watch"))
-    if event not in set(Event):
+    if not isinstance(event, str) or event not in set(Event):
         faults.append(FieldError("/event", f"must be one of {', '.join(Event)}"))
     if not isinstance(resource, (dict, type(None))):
         faults.append(FieldError("/resource", "must be an object"))
@@ -138,7 +138,13 @@ def example(rtype: TypeInfo, object_id: str | None) -> Document:
     """A document that the type's schema would take, for a test before there is any resource."""
     made = _example(rtype.schema, DEEPEST)
     document = made if isinstance(made, dict) else {}
-    return {**document, rtype.identity[0]: object_id or "example"}
+    return _with(document, rtype.identity[0].split("."), object_id or "example")
+
+
+def _with(document: Document, path: list[str], value: Json) -> Document:
+    name, *rest = path
+    inner = document.get(name)
+    return {**document, name: _with(inner if isinstance(inner, dict) else {}, rest, value) if rest else value}
 
 
 def _example(schema: Any, depth: int) -> Json:

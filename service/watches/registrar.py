@@ -81,8 +81,12 @@ class Registrar:
 
     async def register(self, tenant: str, body: Json, object_type: str | None = None) -> Registered:
         """A new watch; durable, and told of every later change, when this returns. Raises Invalid."""
-        asked = self.check(tenant, body, object_type)
-        return await self._store.write(lambda transaction: self._save(transaction, asked))
+
+        async def action(transaction: Transaction) -> Registered:
+            # Judged in here, where nobody else can delete the keys that it names.
+            return await self._save(transaction, self.check(tenant, body, object_type))
+
+        return await self._store.write(action)
 
     async def replace(self, tenant: str, watch_id: str, body: Json) -> Registered:
         """A PUT. Raises NotFound, Invalid."""

@@ -329,10 +329,10 @@ async def test_each_filter_alone_and_all_combined(admin: Client):
     assert wrong == {}
 
 
-@pytest.mark.parametrize("query", CASES["bad_filters"], ids=json.dumps)
-async def test_a_filter_that_cannot_be_is_refused_by_name(admin: Client, query: dict[str, str]):
-    error = (await admin.get(ACCOUNTS, params=query)).vendor_error(400)
-    assert next(iter(query)) in error["message"]
+async def test_a_filter_that_cannot_be_is_refused_by_name(admin: Client):
+    for query in CASES["bad_filters"]:
+        error = (await admin.get(ACCOUNTS, params=query)).vendor_error(400)
+        assert next(iter(query)) in error["message"]
 
 
 async def test_an_offset_whose_plus_was_not_encoded_is_understood(admin: Client):
@@ -554,9 +554,12 @@ async def test_without_a_good_key_there_is_nothing(admin: Client, headers: dict[
     assert await items(admin) == []
 
 
-async def test_a_key_in_the_query_is_not_taken(admin: Client):
-    answer = await admin.with_key(None).get(ACCOUNTS, params={"apiKey": admin.key, "token": admin.key})
-    answer.vendor_error(401)
+async def test_a_key_in_the_query_is_neither_taken_nor_logged(admin: Client, caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.DEBUG)
+    query = {"apiKey": admin.key, "token": admin.key}
+    (await admin.with_key(None).get(ACCOUNTS, params=query)).vendor_error(401)
+    assert (await admin.get(ACCOUNTS, params=query)).status == 200
+    assert str(admin.key) not in caplog.text
 
 
 async def test_the_vendors_headers_mean_nothing_on_our_own_face(admin: Client):

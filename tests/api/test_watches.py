@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from standardwebhooks import Webhook
 
+from tests.support import running
 from tests.support.receiver import Answer, Receiver
-from tests.support.running import ACCOUNTS, Client
+from tests.support.running import Client
 
 WATCHES = "/api/v1/watches"
 OURS = "/api/v1/resources/agendize.account"
@@ -88,7 +92,7 @@ async def test_a_registration_answers_with_the_watch_and_its_defaults(admin: Cli
 
 async def test_everything_that_is_registered_is_shown_but_the_secrets(admin: Client):
     members = {
-        "name": "CRM – Kunden",
+        "name": "CRM: Künden",
         "objectId": "a1",
         "events": ["deleted", "created"],
         "method": "PATCH",
@@ -247,6 +251,36 @@ async def test_a_refused_change_leaves_the_watch_as_it_was(admin: Client):
     assert await read(admin, watch) == before
 
 
+async def test_changes_at_the_same_time_are_all_made(admin: Client):
+    watch = await registered(admin)
+    path = f"{WATCHES}/{watch['id']}"
+    answers = await asyncio.gather(*(admin.patch(path, {"httpRequestHeader": {f"X-{n}": "v"}}) for n in range(20)))
+    assert {answer.status for answer in answers} == {200}
+    assert sorted((await read(admin, watch))["secretsSet"]) == sorted(f"/httpRequestHeader/X-{n}" for n in range(20))
+
+
+# Keeping them
+
+
+async def test_watches_and_their_secrets_outlive_the_process_and_are_sealed(tmp_path: Path, receiver: Receiver):
+    members = {"basicAuth": BASIC, "httpRequestHeader": {"X-Api-Key": SECRETS[1]}, "signature": {"enabled": True}}
+    async with running.service(tmp_path) as service:
+        watch = await registered(service.admin, receiver.url, **members)
+        await registered(service.admin, receiver.url, oauth2Auth=OAUTH2, status="disabled")
+        before = await read(service.admin, watch)
+    stored = b"".join(file.read_bytes() for file in tmp_path.iterdir() if file.is_file())
+    assert watch["id"].encode() in stored
+    for secret in (*SECRETS, watch["signature"]["secret"].removeprefix("whsec_")):
+        assert secret.encode() not in stored
+    async with running.service(tmp_path) as service:
+        assert await read(service.admin, watch) == before
+        await push(service.admin, "a1", ADA)
+        (call,) = await receiver.wait_for(1)
+    assert call.headers["authorization"] == f"Basic {b64encode(f'crm:{SECRETS[0]}'.encode()).decode()}"
+    assert call.headers["x-api-key"] == SECRETS[1]
+    Webhook(watch["signature"]["secret"]).verify(call.body, dict(call.headers))
+
+
 # Refusals and warnings
 
 
@@ -255,7 +289,7 @@ async def test_a_refused_change_leaves_the_watch_as_it_was(admin: Client):
     [
         ({"objectType": None}, "/objectType", "required"),
         ({"objectType": "agendize.acount"}, "/objectType", "agendize.account"),
-        ({"schema": {"a": {"b~/": "${$.x[}"}}}, "/schema/a/b~0~1", "position"),
+        ({"schema": {"a": {"b~/": "${$.x[}"}}}, "/schema/a/b~0~1", "character 5"),
         ({"schema": '{"a": ${$.id}'}, "/schema", ""),
         ({"schema": "${$.id"}, "/schema", ""),
         ({"schema": {"a": "${$..x.`parent`}"}}, "/schema/a", ""),
@@ -636,7 +670,9 @@ async def test_these_methods_carry_no_body(admin: Client, receiver: Receiver, me
     assert (call.method, call.path_qs, call.body) == (method, "/a1", b"")
     assert "content-type" not in call.headers
     assert call.headers.get("content-length", "0") == "0"
-    Webhook(watch["signature"]["secret"]).verify(b"", dict(call.headers))
+    moment = datetime.fromtimestamp(int(call.headers["webhook-timestamp"]), UTC)
+    signature = Webhook(watch["signature"]["secret"]).sign(call.headers["webhook-id"], moment, "")
+    assert call.headers["webhook-signature"] == signature
     (row,) = await admin.settled(1)
     assert (await admin.get(f"/api/v1/deliveries/{row['id']}")).body["request"]["body"] is None
 

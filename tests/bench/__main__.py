@@ -2,7 +2,7 @@
 
 Everything runs on loopback, in processes of their own: the service, the receiver, and the writer of changes or,
 in its place, the bare client. Machines differ and drift, so what counts is the ratio to the ceiling: each round
-measures it anew right before the figures that are compared with it.
+measures it anew, before and after each figure that is compared with it.
 
     python -m tests.bench                       three rounds, some minutes
     python -m tests.bench --quick               a smoke run
@@ -21,11 +21,15 @@ import click
 import orjson
 from rich.console import Console
 
-from tests.bench import processes, report, scenarios
+from tests.bench import meter, processes, report, scenarios
 from tests.bench.scenarios import Bench, Figures
 
-SCENARIOS = ("accepted", "whole_path", "drain", "latency")
+COMPARED = {"accepted": scenarios.accepted, "whole_path": scenarios.whole_path, "drain": scenarios.drain}
+SCENARIOS = (*COMPARED, "latency")
 COUNT, QUICK = 10_000, 400  # changes of one scenario
+
+
+Samples = defaultdict[str, list[float]]
 
 
 @click.command(help=__doc__.split("\n", maxsplit=1)[0].partition(": ")[2] if __doc__ else None)
@@ -45,7 +49,7 @@ def main(
     """Measure, and say what came of it."""
     rounds, count = (1, QUICK) if quick else (rounds, count)
     chosen = [name for name in SCENARIOS if name in only or not only]
-    facts = report.machine(directory)
+    facts = report.machine()
     console = Console(stderr=True) if target == "-" else report.console()
     samples = asyncio.run(_measure(rounds, count, chosen, directory, console))
     report.show(samples, facts, console)
@@ -58,13 +62,11 @@ def main(
             Path(target).write_text(written + "\n", encoding="utf-8")
 
 
-async def _measure(
-    rounds: int, count: int, chosen: list[str], directory: Path | None, console: Console
-) -> dict[str, list[float]]:
+async def _measure(rounds: int, count: int, chosen: list[str], directory: Path | None, console: Console) -> Samples:
     task = asyncio.current_task()
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)  # the processes are ended on the way out
-    samples: defaultdict[str, list[float]] = defaultdict(list)
+    samples: Samples = defaultdict(list)
     async with processes.worker("receiver", {}) as receiver:
         port = (await receiver.answer())["port"]
         bench = Bench(receiver, f"http://127.0.0.1:{port}/hooks/accounts", count, directory)
@@ -74,21 +76,29 @@ async def _measure(
     return samples
 
 
-async def _round(bench: Bench, chosen: list[str], samples: defaultdict[str, list[float]]) -> None:
+async def _round(bench: Bench, chosen: list[str], samples: Samples) -> None:
+    """Each scenario once. What is compared with the ceiling is compared with the mean of those before and after it."""
+    _keep(meter.sync(bench.directory), samples)
+    before = await _ceiling(bench, samples)
     for name in chosen:
         if name == "latency":
-            half = samples["whole"][-1] / 2 if samples["whole"] else (await scenarios.whole_path(bench))["whole"] / 2
-            figures = await scenarios.latency(bench, half)
-        else:
-            before = await scenarios.ceiling(bench)
-            figures = await getattr(scenarios, name)(bench)
-            main_figure = next(iter(figures))
-            figures[f"{main_figure}_to_ceiling"] = figures[main_figure] / before["ceiling"]
-            figures |= before
-        _keep(figures, samples)
+            whole = samples["whole"][-1] if samples["whole"] else (await scenarios.whole_path(bench))["whole"]
+            _keep(await scenarios.latency(bench, whole / 2), samples)
+            continue
+        figures = await COMPARED[name](bench)
+        after = await _ceiling(bench, samples)
+        speed = next(iter(figures))  # each scenario's first figure
+        _keep({**figures, f"{speed}_to_ceiling": 2 * figures[speed] / (before + after)}, samples)
+        before = after
 
 
-def _keep(figures: Figures, samples: defaultdict[str, list[float]]) -> None:
+async def _ceiling(bench: Bench, samples: Samples) -> float:
+    figures = await scenarios.ceiling(bench)
+    _keep(figures, samples)
+    return figures["ceiling"]
+
+
+def _keep(figures: Figures, samples: Samples) -> None:
     for name, value in figures.items():
         samples[name].append(value)
 

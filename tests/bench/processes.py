@@ -26,6 +26,10 @@ class Cost:
     loop: float
     others: float
 
+    @property
+    def total(self) -> float:
+        return self.loop + self.others
+
     def __sub__(self, before: Cost) -> Cost:
         return Cost(self.loop - before.loop, self.others - before.others)
 

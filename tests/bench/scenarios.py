@@ -1,22 +1,21 @@
 """What is measured: each scenario on a service and a database of its own, each a coroutine that gives figures by name.
 
-Costs are CPU microseconds for each change or delivery, by process: for the service those of its event loop and of
-its other threads (the database's) apart.
+The first figure of a scenario is its speed. Costs are CPU microseconds for each change, delivery or post.
 """
 
 from __future__ import annotations
 
-import math
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.bench import processes, served
-from tests.bench.processes import Cost, Process
+from tests.bench.meter import Meter
+from tests.bench.processes import Process
 from tests.bench.served import Served
 from tests.support import running
 
@@ -41,31 +40,23 @@ class Bench:
 async def ceiling(bench: Bench) -> Figures:
     """Callbacks that a bare client posts."""
     await bench.receiver.ask({"do": "answer"})
-    job = {"count": bench.count, "url": bench.address, "concurrency": CONCURRENCY}
+    count = bench.count * 2  # it is quick: as many again, for a time that is long enough to be measured
+    job = {"count": count, "url": bench.address, "concurrency": CONCURRENCY}
     async with processes.worker("ceiling", job) as client:
         await client.answer()
-        before = client.cost(), bench.receiver.cost()
+        meter = Meter(client=client, receiver=bench.receiver)
         run = await client.ask()
-        spent = _spent((client, bench.receiver), before, bench.count)
-    return {
-        "ceiling": _rate(bench.count, run),
-        "ceiling_client_us": _total(spent[0]),
-        "ceiling_receiver_us": _total(spent[1]),
-    }
+        spent = meter.figures("ceiling", count)
+    return {"ceiling": _rate(count, run), **spent}
 
 
 async def accepted(bench: Bench) -> Figures:
     """Changes taken in while nobody watches."""
     async with _service(bench) as service, _load(bench, service) as load:
-        before = service.process.cost(), load.cost()
+        meter = Meter(service=service.process, writer=load)
         run = await _written(load)
-        spent = _spent((service.process, load), before, bench.count)
-    return {
-        "accepted": _rate(bench.count, run),
-        "accepted_loop_us": spent[0].loop,
-        "accepted_database_us": spent[0].others,
-        "accepted_load_us": _total(spent[1]),
-    }
+        spent = meter.figures("accepted", bench.count)
+    return {"accepted": _rate(bench.count, run), **spent}
 
 
 async def whole_path(bench: Bench) -> Figures:
@@ -74,25 +65,21 @@ async def whole_path(bench: Bench) -> Figures:
         await service.watch(bench.address)
         await bench.receiver.ask({"do": "answer"})
         async with _load(bench, service) as load:
-            before, commits = (service.process.cost(), bench.receiver.cost(), load.cost()), await service.commits()
+            commits = await service.commits()
+            meter = Meter(service=service.process, receiver=bench.receiver, writer=load)
             run = await _written(load)
-            written = _rate(bench.count, run)
             came = await bench.receiver.ask({"do": "wait", "count": bench.count})
             ended = await _settled(service)
-            spent = _spent((service.process, bench.receiver, load), before, bench.count)
+            spent = meter.figures("whole", bench.count)
+            commits = await service.commits() - commits
         await service.check()
-        memory = service.process.memory()
         return {
             "whole": bench.count / (ended - run["started"] / 1e9),
-            "whole_written": written,
+            "whole_written": _rate(bench.count, run),
             "whole_settled_after_ms": 1000 * (ended - came["last"] / 1e9),
-            "whole_commits": 1000 * (await service.commits() - commits) / bench.count,
-            "whole_loop_us": spent[0].loop,
-            "whole_database_us": spent[0].others,
-            "whole_receiver_us": _total(spent[1]),
-            "whole_load_us": _total(spent[2]),
-            "whole_rss": memory.get("rss", math.nan),
-            "whole_peak": memory.get("peak", math.nan),
+            "whole_commits": 1000 * commits / bench.count,
+            **_memory("whole", service),
+            **spent,
         }
 
 
@@ -113,22 +100,17 @@ async def drain(bench: Bench) -> Figures:
         await bench.receiver.ask({"do": "answer"})
         async with served.service(directory) as service:
             await bench.receiver.ask({"do": "wait", "count": 1})
-            before = service.process.cost(), bench.receiver.cost()
+            meter = Meter(service=service.process, receiver=bench.receiver)
             came = await bench.receiver.ask({"do": "wait", "count": deliveries})
             ended = await _settled(service)
-            spent = _spent((service.process, bench.receiver), before, deliveries)
-            await service.check()
-            memory = service.process.memory()
+            spent = meter.figures("drain", deliveries) | _memory("drain", service)
             commits = await service.commits()
+            await service.check()
     return {
         "drain": deliveries / (ended - came["first"] / 1e9),
         "drain_queued": _rate(deliveries, filled),
         "drain_commits": 1000 * commits / deliveries,
-        "drain_loop_us": spent[0].loop,
-        "drain_database_us": spent[0].others,
-        "drain_receiver_us": _total(spent[1]),
-        "drain_rss": memory.get("rss", math.nan),
-        "drain_peak": memory.get("peak", math.nan),
+        **spent,
     }
 
 
@@ -139,9 +121,11 @@ async def latency(bench: Bench, rate: float) -> Figures:
         await bench.receiver.ask({"do": "answer"})
         async with _load(bench, service, rate=rate) as load:
             commits = await service.commits()
+            meter = Meter(service=service.process, receiver=bench.receiver, writer=load)
             run = await _written(load)
             await bench.receiver.ask({"do": "wait", "count": bench.count})
             await _settled(service)
+            spent = meter.figures("latency", bench.count)
             commits = await service.commits() - commits
         arrivals = await bench.receiver.ask({"do": "arrivals"})
         await service.check()
@@ -153,6 +137,7 @@ async def latency(bench: Bench, rate: float) -> Figures:
         "latency_p99": took[len(took) * 99 // 100],
         "latency_most": took[-1],
         "latency_commits": 1000 * commits / bench.count,
+        **spent,
     }
 
 
@@ -203,11 +188,5 @@ def _rate(count: int, run: Mapping[str, int]) -> float:
     return count / ((run["ended"] - run["started"]) / 1e9)
 
 
-def _spent(processes: Sequence[Process], before: Sequence[Cost], count: int) -> list[Cost]:
-    """Microseconds of each process for each of ``count``."""
-    spent = [process.cost() - cost for process, cost in zip(processes, before, strict=True)]
-    return [Cost(cost.loop * 1e6 / count, cost.others * 1e6 / count) for cost in spent]
-
-
-def _total(cost: Cost) -> float:
-    return cost.loop + cost.others
+def _memory(scenario: str, service: Served) -> Figures:
+    return {f"{scenario}_{name}": megabytes for name, megabytes in service.process.memory().items()}

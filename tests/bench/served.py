@@ -8,7 +8,6 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 import aiohttp
@@ -57,9 +56,8 @@ async def service(directory: Path, **more: str) -> AsyncIterator[Served]:
     """Start one in a directory, with further WATCH_* variables, and wait until it is ready."""
     host, port, log = "127.0.0.1", _free_port(), directory / "service.log"
     environ = running.environ(directory, WATCH_HOST=host, WATCH_PORT=str(port), **more)
-    arguments = ("-m", "service", "serve") if find_spec("service.cli") else ("-m", "tests.bench.serve")
     async with (
-        processes.logged(arguments, environ, log) as process,
+        processes.logged(("-m", "service", "serve"), environ, log) as process,
         aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as session,
     ):
         admin = Client(session, f"http://{host}:{port}", running.ADMIN_KEY)

@@ -27,11 +27,11 @@ def numbers():
 
 
 def insert(body, rtype=ACCOUNT, host="api.example.com"):
-    return operations.insert(rtype, body, now=NOON, new_id=numbers(), host=host)
+    return operations.insert(rtype, body, now=NOON, new_id=numbers(), new_number=itertools.count(1).__next__, host=host)
 
 
 def update(current, body, rtype=ACCOUNT):
-    return operations.update(rtype, current, body, new_id=lambda prefix: f"new-{prefix}")
+    return operations.update(rtype, current, body, now=NOON + 1000, new_id=lambda prefix: f"new-{prefix}")
 
 
 def patch(current, body, rtype=ACCOUNT):
@@ -351,6 +351,72 @@ class TestPush:
         for document in CORPUS:
             pushed = operations.push(ACCOUNT, document["id"], document)
             assert pushed == {name: member for name, member in document.items() if name != "ssoToken"}
+
+
+class TestPolled:
+    def test_a_document_is_taken_as_it_is_without_what_is_withheld(self):
+        document = {"id": "7", "userName": "u", "ssoToken": "s", "password": "p", "x": {"y": [None]}, "created": None}
+        object_id, kept, faults = operations.polled(ACCOUNT, document)
+        assert (object_id, kept) == ("7", {"id": "7", "userName": "u", "x": {"y": [None]}, "created": None})
+        assert [fault.pointer for fault in faults] == ["/created"]
+
+    def test_what_breaks_the_schema_is_kept_and_told_once_for_each_place(self):
+        document = {"id": "7", "firstName": 5, "status": 5, "tags": [{"color": "red"}, 5]}
+        _, kept, faults = operations.polled(ACCOUNT, document)
+        assert kept == document
+        assert [fault.pointer for fault in faults] == ["/firstName", "/status", "/tags/0/color", "/tags/1"]
+
+    def test_a_member_that_a_closed_type_does_not_declare_is_kept_and_told(self):
+        closed = {"type": "object", "properties": {"id": {"type": "string"}}, "additionalProperties": False}
+        rtype = made_type(closed)
+        assert list(faults(operations.push, rtype, "1", {"x": 1})) == ["/x"]
+        _, kept, told = operations.polled(rtype, {"id": "1", "x": 1})
+        assert (kept, [fault.pointer for fault in told]) == ({"id": "1", "x": 1}, ["/x"])
+
+    @pytest.mark.parametrize("document", [{}, {"id": None}, {"id": ""}, {"id": 1.5}, {"id": {}}, {"id": ".."}, {"id": "\0"}])
+    def test_a_document_without_a_usable_id_cannot_be_kept(self, document):
+        assert list(faults(operations.polled, ACCOUNT, document)) == ["/id"]
+
+    @pytest.mark.parametrize("number", [2**64, -(2**63) - 1, float("inf"), float("nan")])
+    def test_a_number_that_would_be_changed_cannot_be_kept(self, number):
+        assert list(faults(operations.polled, ACCOUNT, {"id": "7", "a": [number]})) == ["/a/0"]
+        assert operations.polled(ACCOUNT, {"id": "7", "ssoToken": number}) == ("7", {"id": "7"}, [])
+
+    def test_an_integer_is_an_id_too(self):
+        assert operations.polled(ACCOUNT, {"id": 7})[0] == "7"
+
+
+class TestIdsThatAreIntegers:
+    rtype = made_type({"type": "object", "properties": {"id": {"type": "integer", "readOnly": True}}})
+
+    def test_are_made_as_numbers(self):
+        assert insert({"a": 1, "id": 9}, self.rtype) == {"a": 1, "id": 1}
+
+    def test_are_taken_from_the_path(self):
+        assert operations.push(self.rtype, "17", {}) == {"id": 17}
+        assert operations.identity(self.rtype, {"id": 17}) == "17"
+
+
+class TestWhatADirectoryMakes:
+    rtype = made_type(
+        derive={"on": {"default": True}, "n": {"default": 0}, "at": {"time": "rfc3339"}, "seen.last": {"touch": "rfc3339"}},
+        ignore=["seen.last"],
+    )
+    made = insert({}, rtype)
+
+    def test_defaults_and_times_are_set_at_creation(self):
+        noon = "2026-01-31T12:00:00.000Z"
+        assert self.made == {"id": "user_1", "on": True, "n": 0, "at": noon, "seen": {"last": noon}}
+
+    def test_what_is_given_goes_before(self):
+        assert insert({"on": None, "n": 5, "at": "then"}, self.rtype) == self.made | {"on": None, "n": 5, "at": "then"}
+
+    def test_a_change_is_stamped(self):
+        changed = update(self.made, {"name": "Ada"}, self.rtype)
+        assert changed == self.made | {"name": "Ada", "seen": {"last": "2026-01-31T12:00:01.000Z"}}
+
+    def test_what_changes_nothing_is_not(self):
+        assert update(self.made, {"on": True, "seen": {}}, self.rtype) == self.made
 
 
 class TestIdentities:

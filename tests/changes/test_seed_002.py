@@ -124,11 +124,11 @@ def numbers():
 
 
 def insert(body):
-    return operations.insert(ACCOUNT, body, now=NOON, new_id=numbers(), host="api.example.com")
+    return operations.insert(ACCOUNT, body, now=NOON, new_id=numbers(), new_number=int, host="api.example.com")
 
 
 def update(current, body):
-    return operations.update(ACCOUNT, current, body, new_id=numbers())
+    return operations.update(ACCOUNT, current, body, now=NOON, new_id=numbers())
 
 
 def push(row, value):
@@ -382,7 +382,7 @@ class TestUpdate:
             "email": "ada@example.com",
             "tags": [{"tag": "u", "color": "#000000"}],
         }
-        after = operations.update(ACCOUNT, current, body, new_id=lambda prefix: f"new_{prefix}")
+        after = operations.update(ACCOUNT, current, body, now=NOON, new_id=lambda prefix: f"new_{prefix}")
         assert after == current | {
             "lastName": "L",
             "firstName": "F",

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import ast
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -42,7 +44,7 @@ def test_five_members_are_enough_for_everything_but_a_patch():
     assert [operation.status for operation in rtype.operations.values()] == [200, 201, 200, 200, 204]
     assert list(rtype.collection_methods) == ["GET", "POST"]
     assert list(rtype.item_methods) == ["GET", "PUT", "POST", "PATCH", "DELETE"]
-    made = operations.insert(rtype, {"name": "Ada"}, now=0, new_id=ids.new, host="h")
+    made = operations.insert(rtype, {"name": "Ada"}, now=0, new_id=ids.new, new_number=int, host="h")
     assert made["name"] == "Ada"
     assert made["id"].startswith("user_")
 
@@ -137,6 +139,84 @@ def test_the_shipped_types_are_loaded_by_name():
     assert loaded["agendize.account"].auth_headers == ("apiKey", "token")
 
 
+def test_envelopes_take_their_names_from_the_type_unless_it_has_others():
+    rtype = types.parse(SMALLEST | {"name": "acme.crm.person"}, "f")
+    assert (rtype.singular, rtype.plural) == ("person", "users")
+    rtype = types.parse(SMALLEST | {"singular": "people", "plural": "persons"}, "f")
+    assert (rtype.singular, rtype.plural) == ("people", "persons")
+
+
+def test_a_member_is_of_the_kind_that_its_schema_says():
+    properties = {
+        "id": {"type": "string"},
+        "at": {"type": ["string", "null"], "format": "date-time"},
+        "on": {"type": ["null", "boolean"]},
+        "age": {"type": "integer"},
+        "deep": {"properties": {"size": {"type": "number"}}},
+        "any": {},
+    }
+    rtype = types.parse(SMALLEST | {"schema": {"type": "object", "properties": properties}}, "f")
+    paths = [("at",), ("on",), ("age",), ("deep", "size"), ("id",), ("any",), ("nowhere", "to", "be")]
+    assert [rtype.kind(path) for path in paths] == ["date-time", "boolean", "number", "number", "text", "text", "text"]
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://api.example/v1", "https://api.example/v1/users"),
+        ("https://api.example/v1/", "https://api.example/v1/users"),
+        ("https://api.example", "https://api.example/users"),
+        ("https://api.example/v1/users", "https://api.example/v1/users"),
+        ("https://api.example/v1/users/", "https://api.example/v1/users"),
+        ("https://api.example/v1?role=x", "https://api.example/v1/users?role=x"),
+        ("https://api.example/v1/users?role=/users", "https://api.example/v1/users?role=/users"),
+        ("https://api.example/superusers", "https://api.example/superusers/users"),
+    ],
+)
+def test_a_collection_is_found_below_the_base_url_of_an_api(url, expected):
+    assert types.collection_url(types.parse(SMALLEST, "f"), url) == expected
+
+
+def test_a_collection_may_be_deeper_at_the_vendors():
+    account = types.load(RESOURCES)["agendize.account"]
+    url = "https://api.agendize.com/api/2.0/resellers/accounts"
+    assert types.collection_url(account, "https://api.agendize.com/api/2.0") == url
+    assert types.collection_url(account, url) == url
+
+
+def test_every_system_of_the_seeds_is_a_file():
+    loaded = types.load(RESOURCES)
+    assert {name: (rtype.collection, rtype.dialect) for name, rtype in loaded.items()} == {
+        "agendize.account": ("/agendize/api/2.0/resellers/accounts", "items"),
+        "genesys.user": ("/genesys/api/v2/users", "statusCode"),
+        "outreach.user": ("/outreach/api/v2/users", "jsonapi"),
+        "rinkel.user": ("/rinkel/v1/users", "data"),
+    }
+    assert loaded["rinkel.user"].auth_headers == ("x-rinkel-api-key",)
+    assert [name for name, rtype in loaded.items() if rtype.auth_basic] == ["genesys.user"]
+
+
+def test_no_module_but_a_dialect_knows_a_vendor():
+    service = Path(types.__file__).parents[1]
+    modules = [module for part in ("changes", "api", "store") for module in (service / part).glob("*.py")]
+    assert len(modules) > 30
+    for module in modules:
+        if module.parent.name != "dialects":
+            words = " ".join(spoken(ast.parse(module.read_text(encoding="utf-8")))).lower()
+            assert not re.search("agendize|outreach|rinkel|genesys", words), module
+
+
+def spoken(tree):
+    """What a module says to the machine: its names and texts, not its comments and docstrings."""
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    words = {id(node.body[0].value) for node in ast.walk(tree) if isinstance(node, documented) and ast.get_docstring(node)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str | bytes) and id(node) not in words:
+            yield str(node.value)
+        elif isinstance(node, ast.Name):
+            yield node.id
+
+
 def test_a_directory_is_read_file_by_file(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps(SMALLEST))
     (tmp_path / "b.json").write_text(json.dumps(SMALLEST | {"name": "acme.team", "collection": "/acme/teams"}))
@@ -210,7 +290,7 @@ def test_every_fault_is_named_at_once():
         ({"collection": "/a/{id}"}, "/collection: must match"),
         ({"collection": "/api/v1/users"}, "/collection: '/api/v1/users' is a path of the service itself"),
         ({"collection": "/healthz"}, "/collection: '/healthz' is a path of the service itself"),
-        ({"dialect": "soap"}, "/dialect: 'soap' is unknown: there is items"),
+        ({"dialect": "soap"}, "/dialect: 'soap' is unknown: there is data, items, jsonapi, statusCode"),
         ({"identity": ["a.*"]}, "/identity/0: must match"),
         ({"identity": ["id", "id"]}, "/identity: must not hold the same element twice"),
         ({"immutable": "email"}, "/immutable: must be an array"),
@@ -232,6 +312,11 @@ def test_every_fault_is_named_at_once():
         ({"derive": {"a.*.b": {"copyOf": "c"}}}, "/derive/a.*.b: a * is for ids"),
         ({"derive": {"*.b": {"generate": "x"}}}, "/derive/*.b: a * is for ids"),
         ({"derive": {"a.*.b.*": {"generate": "x"}}}, "/derive/a.*.b.*: a * is for ids"),
+        ({"derive": {"a": {"touch": "zoned"}}}, "/derive/a/touch: must be"),
+        ({"upstream": "users"}, "/upstream: must match"),
+        ({"sort": {"name": "a.*"}}, "/sort/name: must match"),
+        ({"subresources": "skills"}, "/subresources: must be an array"),
+        ({"auth": {"basic": "yes"}}, "/auth/basic: must be a boolean"),
         ({"filters": {"q": {"match": "like", "paths": ["a"]}}}, "/filters/q/match: must be one of"),
         ({"filters": {"q": {"match": "equals"}}}, "/filters/q/paths: is required"),
         ({"auth": {"headers": ["a b"]}}, "/auth/headers/0: must match"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json as json_
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -59,6 +60,15 @@ class Answer:
         return refusal
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One server-sent event."""
+
+    id: str | None
+    name: str | None
+    data: Any
+
+
 class Client:
     """Calls the service's public face with one API key."""
 
@@ -104,6 +114,19 @@ class Client:
         assert made.status == 201, made.text
         return self.with_key(made.body["key"])
 
+    @asynccontextmanager
+    async def stream(self, query: str = "", last: str | None = None) -> AsyncIterator[AsyncIterator[Line]]:
+        """The event stream, open: what it says, from after ``last`` on if that is given."""
+        headers = {"Authorization": f"Bearer {self.key}", **({} if last is None else {"Last-Event-ID": last})}
+        url = f"{self.url}/api/v1/deliveries/stream{query}"
+        async with self.session.get(url, headers=headers, timeout=aiohttp.ClientTimeout(total=60)) as answer:
+            assert answer.status == 200, await answer.text()
+            assert answer.content_type == "text/event-stream"
+            async for line in answer.content:
+                if line.startswith(b"id: "):  # the place where it begins
+                    break
+            yield _lines(answer.content)
+
     async def settled(self, count: int, *, query: str = "", seconds: float = 10) -> list[Any]:
         """The newest deliveries, oldest first, once there are ``count`` of them and none is pending."""
         rows: list[Any] = []
@@ -119,6 +142,17 @@ class Client:
         made = await self.post("/api/v1/watches", body)
         assert made.status == 201, made.text
         return made.body
+
+
+async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[Line]:
+    fields: dict[str, str] = {}
+    async for raw in content:
+        name, _, value = raw.decode().rstrip("\n").partition(": ")
+        if name:
+            fields[name] = value
+        elif "data" in fields:
+            yield Line(fields.get("id"), fields.get("event"), json_.loads(fields["data"]))
+            fields = {}
 
 
 def environ(directory: Path, **more: str) -> dict[str, str]:

@@ -5,7 +5,14 @@ Agendize speaks it. A list has no paging; an answer of 200 may still hold an ``e
 
 from __future__ import annotations
 
-from service.changes.dialects.codec import Frame, UpstreamError
+from collections.abc import Callable, Mapping
+
+from service.changes import filters
+from service.changes.detect import Path
+from service.changes.dialects.codec import Face, Page, UpstreamError, an_array, an_object
+from service.changes.listing import Listing
+from service.changes.parameters import Query
+from service.changes.resourcetype import ResourceType
 from service.errors import Invalid, WatchError
 from service.model import Document, Json
 
@@ -14,15 +21,30 @@ class Items:
     """The codec; see ``codec.Dialect``."""
 
     media_type = "application/json"
-    frame = Frame(b'{"items":[', b",", b"]}")
+    made: tuple[Path, ...] = ()
+    resource_pointer = ""
+    incremental = False
 
-    def item(self, document: Document) -> Json:
-        """The item itself."""
-        return document
+    def negotiate(self, method: str, headers: Mapping[str, str]) -> None:
+        """Anything goes."""
 
-    def element(self, document: Document) -> Json:
+    def listing(self, face: Face, query: Query) -> Listing:
+        """Everything that passes the type's filters."""
+        return Listing(
+            passes=filters.compile(face.rtype, query),
+            window=None,
+            element=lambda _id, document: document,
+            prefix=b'{"items":[',
+            suffix=lambda _found: b"]}",
+        )
+
+    def item(self, _face: Face, _query: Query) -> Callable[[str, Document], Json]:
         """The item itself."""
-        return document
+        return lambda _id, document: document
+
+    def deleted(self) -> Json:
+        """Nothing."""
+        return None
 
     def error(self, error: WatchError) -> Json:
         """``{"error": {"code": 422, "reason": "invalid", "message": ..., "errors": [{"pointer", "detail"}]}}``."""
@@ -35,31 +57,39 @@ class Items:
             }
         }
 
-    def body(self, value: Json) -> Document:
+    def body(self, _rtype: ResourceType, value: Json, _current: Document | None) -> Document:
         """The item itself."""
         if not isinstance(value, dict):
             raise Invalid.at("", "must be an object: send the item itself")
         return value
 
+    def first_page(self, url: str, _since: str | None) -> str:
+        """All there is."""
+        return url
+
+    def read_page(self, _url: str, body: Json) -> Page:
+        """What ``items`` holds."""
+        return Page(an_array(_sound(body), "items"), None)
+
+    def read_element(self, element: Json) -> Document:
+        """The item itself."""
+        return an_object(element, "an item")
+
     def read_item(self, value: Json) -> Document:
         """The item itself, unless it is an error."""
         return _sound(value)
 
-    def read_list(self, value: Json) -> list[Json]:
-        """What ``items`` holds."""
-        elements = _sound(value).get("items")
-        if not isinstance(elements, list):
-            raise UpstreamError('the answer has no array "items"')
-        return elements
+    def watermark(self, _element: Json) -> str | None:
+        """An item does not say when it was updated."""
+        return None
 
 
 def _sound(value: Json) -> Document:
     """The answer, unless it is none: an account has no member ``error``, so one that does is an error."""
-    if not isinstance(value, dict):
-        raise UpstreamError("the answer is not a JSON object")
-    error = value.get("error")
+    answer = an_object(value, "the answer")
+    error = answer.get("error")
     if error is None:
-        return value
+        return answer
     said = error if isinstance(error, dict) else {"message": error}
     words = [str(said[name]) for name in ("reason", "message") if said.get(name)]
     raise UpstreamError(": ".join(words) or "the upstream answered with an error", said.get("code"))

@@ -124,6 +124,7 @@ CREATE INDEX deliveries_watch ON deliveries (watch_id, id);
 CREATE INDEX deliveries_object ON deliveries (tenant, object_id, id);
 CREATE INDEX deliveries_lane ON deliveries (watch_id, lane, version) WHERE status = 'pending';
 CREATE INDEX deliveries_claimable ON deliveries (watch_id, due, id) WHERE status = 'pending' AND worker IS NULL AND due IS NOT NULL;
+CREATE INDEX deliveries_change ON deliveries (change_id);
 CREATE INDEX deliveries_held ON deliveries (worker) WHERE worker IS NOT NULL;
 
 -- The request body as it was first rendered: every attempt of a delivery sends these bytes.

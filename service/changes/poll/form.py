@@ -1,0 +1,338 @@
+"""A source as a document: how clients write it, how they see it, how it is stored.
+
+The *form* is what a client would send to get this source, secrets among it. Answers, and what is stored in the
+open, are the form without its secrets, which are named by JSON Pointers. What is stored of a secret is kept when
+a change leaves it out, but only while it goes where it went before.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import ipaddress
+import json
+from collections.abc import Callable, Container, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from service import clock, jsontext
+from service.changes.gate import Gate
+from service.changes.poll.source import Auth, Source, Status, StatusReason
+from service.errors import FieldError, Invalid
+from service.model import BasicAuth, Document, Json, OAuth2
+from service.watches import address, headers
+from service.watches import form as watch_forms
+from service.watches.spec import OAUTH2_MEMBERS
+
+SCHEMA: Mapping[str, Any] = json.loads(
+    (Path(__file__).parents[2] / "schemas" / "source.json").read_text(encoding="utf-8")
+)
+READ_ONLY = frozenset(name for name, schema in SCHEMA["properties"].items() if schema.get("readOnly"))
+SECRETS = (("basic", "password"), ("oauth2", "clientSecret"), ("oauth2", "refreshToken"))  # in auth
+AUTHORIZATIONS = ("basic", "bearer", "oauth2")  # of which a request has one
+MEMBERS = {  # that are the same in both forms of a source: by name, the attribute
+    "name": "name",
+    "interval": "interval",
+    "fullInterval": "full_interval",
+    "emitInitial": "emit_initial",
+    "maxDeleteShare": "max_delete_share",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What a form is judged against."""
+
+    now: int  # ms
+    types: Container[str]  # names of the resource types
+    blocked: Callable[[str], str | None]  # why an IP address may not be connected to; None: it may
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A source that can be polled."""
+
+    source: Source
+    warnings: tuple[FieldError, ...]  # what looks wrong in it but may work
+
+
+def parse(body: Json, world: World, *, tenant: str, source_id: str, file: str | None = None) -> Judged:
+    """A new source. Raises Invalid with every fault that was found, each with a pointer into the body."""
+    given = _object(body)
+    refused = [FieldError(jsontext.pointer(name), "is set by the service: leave it out") for name in given]
+    faults = [fault for fault in refused if fault.pointer[1:] in READ_ONLY]
+    form = _without_nulls({name: value for name, value in given.items() if name not in READ_ONLY})
+    made = _judge(form, faults, world, tenant=tenant, source_id=source_id)
+    return dataclasses.replace(made, source=dataclasses.replace(made.source, file=file))
+
+
+def merge(current: Source, body: Json, world: World) -> Judged:
+    """A PATCH: the body is a JSON Merge Patch (RFC 7396) of the form; null removes. Raises Invalid."""
+    given = {name: value for name, value in _object(body).items() if name not in READ_ONLY}
+    form = _without_nulls(_merged(to_form(current), given))
+    faults = list(_redirected(current, form, given))
+    if form.setdefault("type", current.type) != current.type:
+        faults.append(FieldError("/type", f"cannot change from {current.type}: make another source"))
+    judged = _judge(form, faults, world, tenant=current.tenant, source_id=current.id)
+    kept = dataclasses.replace(
+        judged.source,
+        created=current.created,
+        status=current.status,
+        status_reason=current.status_reason,
+        file=current.file,
+    )
+    return dataclasses.replace(judged, source=kept)
+
+
+def show(source: Source) -> Document:
+    """The source as an answer, but for its sweep: ``secretsSet`` holds the pointers of the secrets it has."""
+    full = to_form(source)
+    return {
+        "id": source.id,
+        "name": None,
+        **without_secrets(full),
+        "fullInterval": source.full_every,
+        "status": source.status,
+        "statusReason": source.status_reason,
+        "file": source.file,
+        "created": clock.rfc3339(source.created),
+        "updated": clock.rfc3339(source.updated),
+        "selfLink": f"/api/v1/sources/{source.id}",
+        "secretsSet": list(secrets_of(full)),
+    }
+
+
+def to_record(source: Source) -> tuple[Document, dict[str, str]]:
+    """What is stored: the source in the open, its times in milliseconds, and its secrets by their pointers."""
+    full = to_form(source)
+    spec: Document = {
+        **without_secrets(full),
+        "status": source.status,
+        "statusReason": source.status_reason,
+        "file": source.file,
+        "created": source.created,
+        "updated": source.updated,
+    }
+    return spec, secrets_of(full)
+
+
+def from_record(source_id: str, tenant: str, spec: Mapping[str, Any], secrets: Mapping[str, str]) -> Source:
+    """The source that ``to_record`` was given."""
+    form = put_back(spec, secrets)
+    source = _source_of(form, tenant=tenant, source_id=source_id, now=spec["updated"])
+    reason = spec["statusReason"]
+    return dataclasses.replace(
+        source,
+        created=spec["created"],
+        status=Status(spec["status"]),
+        status_reason=None if reason is None else StatusReason(reason),
+        file=spec["file"],
+    )
+
+
+def to_form(source: Source) -> Document:
+    """All members that a client may set, with their secrets; those that are not set are left out."""
+    values = {name: getattr(source, attribute) for name, attribute in MEMBERS.items()}
+    given = {name: value for name, value in values.items() if value is not None}
+    return {"type": source.type, "url": source.url, "auth": _auth_form(source.auth), **given}
+
+
+def secrets_of(form: Mapping[str, Any]) -> dict[str, str]:
+    """Every secret of a form, valid or not, by its pointer."""
+    auth = form.get("auth")
+    if not isinstance(auth, dict):
+        return {}
+    sent = auth.get("headers")
+    paths = [*SECRETS, *(("headers", name) for name in (sent if isinstance(sent, dict) else ()))]
+    found: dict[str, Any] = {"/auth/bearer": auth.get("bearer")}
+    for section, name in paths:
+        members = auth.get(section)
+        found[jsontext.pointer("auth", section, name)] = members.get(name) if isinstance(members, dict) else None
+    return {pointer: value for pointer, value in found.items() if isinstance(value, str)}
+
+
+def without_secrets(form: Document) -> Document:
+    """The form without them: what others see."""
+    auth = form.get("auth")
+    if not isinstance(auth, dict):
+        return form
+    hidden = {section: {name for where, name in SECRETS if where == section} for section, _ in SECRETS}
+    public: Document = {
+        section: {name: value for name, value in members.items() if name not in hidden.get(section, ())}
+        for section, members in auth.items()
+        if isinstance(members, dict) and section != "headers"
+    }
+    return {**form, "auth": public}
+
+
+def put_back(form: Mapping[str, Any], secrets: Mapping[str, str]) -> dict[str, Any]:
+    """The form with its secrets again: undoes ``secrets_of`` and ``without_secrets``."""
+    auth: dict[str, Any] = dict(form.get("auth", {}))
+    for pointer, secret in secrets.items():
+        _, _, section, *name = (token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/"))
+        auth[section] = {**auth.get(section, {}), name[0]: secret} if name else secret
+    return {**form, "auth": auth}
+
+
+def _judge(form: Document, faults: list[FieldError], world: World, *, tenant: str, source_id: str) -> Judged:
+    """The source of a form, if nothing is wrong with it."""
+    faults += _gate().explain(form)
+    wrong = {fault.pointer.split("/")[1] for fault in faults if fault.pointer}
+    for member, check in CHECKS.items():
+        if member in form and member not in wrong:
+            faults += check(form, world)
+    if faults:
+        raise Invalid.of(faults)
+    source = _source_of(form, tenant=tenant, source_id=source_id, now=world.now)
+    return Judged(source, tuple(_doubts(form, world)))
+
+
+def _source_of(form: Mapping[str, Any], *, tenant: str, source_id: str, now: int) -> Source:
+    given = {attribute: form[name] for name, attribute in MEMBERS.items() if name in form}
+    url, auth = form["url"].rstrip("/"), _auth_of(form.get("auth", {}))
+    return Source(source_id, tenant, form["type"], url, created=now, updated=now, auth=auth, **given)
+
+
+def _auth_of(members: Mapping[str, Any]) -> Auth:
+    basic, oauth2 = members.get("basic"), members.get("oauth2")
+    given = {OAUTH2_MEMBERS[name]: value for name, value in (oauth2 or {}).items()}
+    return Auth(
+        basic=None if basic is None else BasicAuth(basic["username"], basic["password"]),
+        bearer=members.get("bearer"),
+        oauth2=None if oauth2 is None else OAuth2(**{"grant_type": "refresh_token", **given}),
+        headers=dict(members.get("headers", {})),
+    )
+
+
+def _auth_form(auth: Auth) -> Document:
+    form: Document = {}
+    if auth.basic is not None:
+        form["basic"] = {"username": auth.basic.username, "password": auth.basic.password}
+    if auth.bearer is not None:
+        form["bearer"] = auth.bearer
+    if auth.oauth2 is not None:
+        values = {name: getattr(auth.oauth2, attribute) for name, attribute in OAUTH2_MEMBERS.items()}
+        form["oauth2"] = {name: value for name, value in values.items() if value is not None}
+    if auth.headers:
+        form["headers"] = dict(auth.headers)
+    return form
+
+
+# What the JSON Schema cannot say. Each check is asked only when its member keeps the schema.
+
+
+def _type(form: Mapping[str, Any], world: World) -> Iterator[FieldError]:
+    if form["type"] not in world.types:
+        yield FieldError("/type", f"is no known resource type{watch_forms.hint(form['type'], _names(world.types))}")
+
+
+def _url(form: Mapping[str, Any], _world: World) -> Iterator[FieldError]:
+    yield from _url_faults("/url", form["url"])
+    if "?" in form["url"]:
+        yield FieldError("/url", "has a query: leave it out, and put credentials into auth")
+
+
+def _auth(form: Mapping[str, Any], _world: World) -> Iterator[FieldError]:
+    auth = form["auth"]
+    chosen = [name for name in AUTHORIZATIONS if name in auth]
+    for name in chosen[1:]:
+        yield FieldError(f"/auth/{name}", f"cannot stand beside {chosen[0]}: a request has one authorization")
+    for fault in headers.faults(auth.get("headers", {}), authenticated=bool(chosen)):
+        where = "/".join(["", "auth", "headers", *fault.pointer.split("/")[2:]])
+        yield FieldError(where, fault.detail.replace("basicAuth or oauth2Auth", "basic, bearer or oauth2"))
+    oauth2 = auth.get("oauth2", {})
+    for name in ("accessTokenUrl", "authUrl"):
+        if name in oauth2:
+            yield from _url_faults(f"/auth/oauth2/{name}", oauth2[name])
+    if oauth2 and oauth2.get("grantType", "refresh_token") == "refresh_token" and "refreshToken" not in oauth2:
+        yield FieldError("/auth/oauth2/refreshToken", "is required with this grantType; or use client_credentials")
+
+
+CHECKS: Mapping[str, Callable[[Mapping[str, Any], World], Iterator[FieldError]]] = {
+    "type": _type,
+    "url": _url,
+    "auth": _auth,
+}
+
+
+def _url_faults(pointer: str, url: str) -> Iterator[FieldError]:
+    if "${" in url:
+        yield FieldError(pointer, "takes no ${...}: write the whole URL")
+        return
+    try:
+        address.compile(url)
+    except Invalid as invalid:
+        yield from (FieldError(pointer, fault.detail) for fault in invalid.errors)
+
+
+def _doubts(form: Mapping[str, Any], world: World) -> Iterator[FieldError]:
+    oauth2 = form.get("auth", {}).get("oauth2", {})
+    for pointer, url in (("/url", form["url"]), ("/auth/oauth2/accessTokenUrl", oauth2.get("accessTokenUrl"))):
+        host = urlsplit(url or "").hostname or ""
+        try:
+            ipaddress.ip_address(host)
+        except ValueError:
+            continue  # a name is resolved, and checked, when the socket opens
+        if why := world.blocked(host):
+            detail = f"{host} is blocked: {why}; an operator can open its network in egress.allow"
+            yield FieldError(pointer, detail)
+
+
+def _redirected(current: Source, form: Document, given: Document) -> Iterator[FieldError]:
+    """Stored secrets that the next form would send to another origin than before: nobody redirects a credential."""
+    auth: Any = form.get("auth")
+    oauth2 = auth.get("oauth2") if isinstance(auth, dict) else None
+    token_url = oauth2.get("accessTokenUrl") if isinstance(oauth2, dict) else None
+    elsewhere = _moved(current.url, form.get("url"))
+    token_elsewhere = current.auth.oauth2 is not None and _moved(current.auth.oauth2.access_token_url, token_url)
+    for pointer in sorted(secrets_of(form).keys() - secrets_of(given).keys()):
+        if elsewhere:
+            yield FieldError(pointer, "url has another origin now: send this secret again, or remove it")
+        elif token_elsewhere and pointer.startswith("/auth/oauth2/"):
+            yield FieldError(pointer, "accessTokenUrl has another origin now: send this secret again, or remove it")
+
+
+def _moved(before: str, after: Json) -> bool:
+    try:
+        return isinstance(after, str) and address.compile(after).origin != address.compile(before).origin
+    except Invalid:
+        return False  # the new one is at fault itself
+
+
+def _object(body: Json) -> Document:
+    if not isinstance(body, dict):
+        raise Invalid.at("", "must be a JSON object")
+    return body
+
+
+def _without_nulls(form: Document) -> Document:
+    """To say null is to leave a member at its default."""
+    kept: Document = {name: value for name, value in form.items() if value is not None}
+    auth = kept.get("auth")
+    if isinstance(auth, dict):
+        kept["auth"] = {name: value for name, value in auth.items() if value is not None}
+    return kept
+
+
+def _merged(target: Json, patch: Json) -> Any:
+    """RFC 7396, section 2."""
+    if not isinstance(patch, dict):
+        return patch
+    result = dict(target) if isinstance(target, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            result.pop(name, None)
+        else:
+            result[name] = _merged(result.get(name), value)
+    return result
+
+
+def _names(types: Container[str]) -> list[str]:
+    return list(types) if isinstance(types, Mapping) else []
+
+
+@functools.cache
+def _gate() -> Gate:
+    return Gate(dict(SCHEMA))

@@ -1,0 +1,152 @@
+"""What every command has in common, and the two that only look: check and migrate."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from service.store import migrate
+
+CONFIG = Path(__file__).parents[2] / "config"
+COMMANDS = (
+    ["serve"],
+    ["demo"],
+    ["tail"],
+    ["keys", "list"],
+    ["keys", "create"],
+    ["keys", "revoke"],
+    ["migrate"],
+    ["check"],
+)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    shutil.copytree(CONFIG, tmp_path / "settings")
+    return tmp_path / "settings"
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_has_help_with_an_example(shell, command):
+    done = shell.call(*command, "--help")
+    example = " ".join(done.stdout.split()).partition("Example: ")[2]
+
+    assert done.returncode == 0
+    assert f"webhook-watch {' '.join(command)}" in example.partition("Options:")[0]
+    assert done.stderr == ""
+
+
+def test_without_a_command_all_are_listed(shell):
+    done = shell.run()
+
+    assert done.returncode == 2
+    assert all(command[0] in done.stderr for command in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["serve", "--prot", "80"], "No such option '--prot'"),
+        (["serve", "--port", "70000"], "70000 is not in the range"),
+        (["serve", "--role", "worker"], "--role worker is not in this version"),
+        (["keys", "create", "ci", "--key", "k"], "Missing option '--role'"),
+        (["tail", "--key", "k", "--status", "lost"], "'lost' is not one of 'pending'"),
+        (["tail", "--key", "k", "--url", "127.0.0.1:8080"], "--url must be like http://"),
+        (["tail", "--key", "k\nX-Role: admin"], "An API key is one line of text"),
+        (["tail"], "set WATCH_API_KEY"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_command_that_is_misused_says_how_to_use_it_and_exits_2(shell, arguments, says):
+    done = shell.call(*arguments, WATCH_ADMIN_KEY="")
+
+    assert done.returncode == 2
+    assert done.stderr.startswith("webhook-watch: error: ")
+    assert says in done.stderr
+    assert "--help" in done.stderr
+
+
+@pytest.mark.parametrize("command", [["tail"], ["keys", "list"]], ids=" ".join)
+def test_a_service_that_is_not_there_is_said_in_one_line(shell, command):
+    done = shell.call(*command, WATCH_ADMIN_KEY="k", WATCH_URL="http://127.0.0.1:1/")
+
+    assert done.returncode == 1
+    assert done.stderr == (
+        "webhook-watch: error: cannot connect to http://127.0.0.1:1: Connection refused; is the service running there?\n"
+    )
+
+
+@pytest.mark.parametrize("command", ["serve", "check", "migrate"])
+def test_a_bad_setting_stops_with_the_file_the_key_and_the_reason(shell, config, command):
+    (config / "service.toml").write_text('[server]\nport = "x"\n\n[serve]\nhost = "y"\n', encoding="utf-8")
+    done = shell.call(command, "--config", str(config))
+
+    assert done.returncode == 1
+    assert done.stdout == ""
+    lines = done.stderr.splitlines()
+    assert sorted(lines) == [
+        f"webhook-watch: error: {config}/service.toml: serve: no such section; did you mean server?",
+        f"webhook-watch: error: {config}/service.toml: server.port: must be a whole number from 0 to 65535, not 'x'",
+    ]
+
+
+def test_check_names_variables_that_are_no_settings_but_not_those_of_the_client(shell):
+    done = shell.call("check", WATCH_PROT="80", WATCH_URL="http://127.0.0.1:1", WATCH_API_KEY="k")
+
+    assert done.returncode == 0
+    assert done.stderr.startswith("webhook-watch: warning: WATCH_PROT: no such setting; did you mean WATCH_PORT?")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_check_says_ok_with_what_a_start_would_use(shell, config):
+    done = shell.call("check", "--config", str(config))
+
+    assert done.returncode == 0
+    assert done.stdout.startswith("ok\n")
+    rows = {line.split()[0]: line.split(maxsplit=1)[1] for line in done.stdout.splitlines()[1:]}
+    assert str(config) in rows["settings"]
+    assert str(shell.directory / "watch.db") in rows["database"]
+    assert "will be made" in rows["database"]
+    assert rows["type"].split() == ["agendize.account", "/agendize/api/2.0/resellers/accounts"]
+    assert "\x1b" not in done.stdout
+    assert not (shell.directory / "watch.db").exists()
+
+
+def test_check_finds_a_broken_type_file(shell, config):
+    (config / "resources" / "acme.user.json").write_text('{"name": "acme.user"', encoding="utf-8")
+    done = shell.call("check", "--config", str(config))
+
+    assert done.returncode == 1
+    assert "acme.user.json: " in done.stderr
+
+
+def test_migrate_makes_the_tables_once_and_check_sees_them(shell):
+    first, second = shell.call("migrate"), shell.call("migrate")
+
+    assert first.returncode == second.returncode == 0
+    assert first.stdout.splitlines() == [f"applied {path.stem}" for path in migrate.available().values()]
+    assert second.stdout == "nothing to apply: the database has this version's tables\n"
+    assert f"at migration {max(migrate.available())} " in shell.call("check").stdout
+
+
+def test_a_database_of_a_newer_version_is_refused(shell):
+    shell.call("migrate")
+    with sqlite3.connect(shell.directory / "watch.db") as database:
+        database.execute("UPDATE meta SET value = '99' WHERE name = 'schema'")
+    database.close()
+
+    for done in (shell.call("check"), shell.call("migrate"), shell.run("serve")):
+        assert done.returncode == 1
+        assert "is at migration 99" in done.stderr
+
+
+def test_a_file_that_is_no_database_is_named(shell):
+    (shell.directory / "watch.db").write_text("This is a letter, not a database, and long enough to tell." * 20)
+
+    for command in ("check", "migrate"):
+        done = shell.call(command)
+        assert done.returncode == 1
+        assert done.stderr.startswith(f"webhook-watch: error: database {shell.directory}/watch.db: ")

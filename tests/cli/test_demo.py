@@ -1,0 +1,123 @@
+"""The demo, as a stranger runs it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+from standardwebhooks import Webhook
+
+from service.demo import receiver
+from tests.cli.conftest import interrupt
+
+CONFIG = Path(__file__).parents[2] / "config"
+
+
+def test_the_story_is_told_and_every_part_of_it_comes_true(shell, tmp_path):
+    (tmp_path / "tmp").mkdir()
+    done = shell.run("demo", "--once", WATCH_PORT="not a port", WATCH_NONSENSE="1", TMPDIR=str(tmp_path / "tmp"))
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == ""
+    assert done.stdout.count("✓ signature verified") == 11, "10 deliveries, one of them twice"
+    assert "✗" not in done.stdout
+    assert '"Brontë" → "Nicholls"' in done.stdout
+    assert "all 10 deliveries succeeded" in done.stdout
+    assert "\x1b" not in done.stdout
+    assert list((tmp_path / "tmp").iterdir()) == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["tmp"]
+
+
+def test_any_type_that_is_loaded_can_play(shell, tmp_path):
+    shutil.copytree(CONFIG, tmp_path / "config")
+    declared = {
+        "description": "Users of Acme.",
+        "name": "acme.user",
+        "collection": "/acme/users",
+        "dialect": "items",
+        "identity": ["id", "email"],
+        "schema": {
+            "type": "object",
+            "required": ["id", "email"],
+            "properties": {
+                "id": {"type": "integer"},
+                "email": {"type": "string"},
+                "phone": {"type": "string", "pattern": "^[+][0-9]+$"},
+                "active": {"type": "boolean"},
+            },
+        },
+    }
+    (tmp_path / "config" / "resources" / "acme.user.json").write_text(json.dumps(declared))
+    done = shell.run("demo", "--once", "--type", "acme.user")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "the event is acme.user.deleted, version 3" in done.stdout
+    assert "true → false" in done.stdout
+
+
+def test_a_type_that_nobody_declared_is_refused_with_those_that_are(shell):
+    done = shell.run("demo", "--type", "acme.user")
+
+    assert done.returncode == 1
+    assert done.stderr == "webhook-watch: error: there is no resource type 'acme.user'; there is agendize.account\n"
+
+
+def test_what_does_not_come_true_is_named_and_it_exits_1(shell, tmp_path):
+    shutil.copytree(CONFIG, tmp_path / "config")
+    accounts = tmp_path / "config" / "resources" / "agendize.account.json"
+    accounts.write_text(accounts.read_text().replace('"set": ["tools"],', '"set": [],'))  # now their order counts
+    done = shell.run("demo", "--once")
+
+    assert done.returncode == 1
+    assert "webhook-watch: error: demo: no version, no delivery, no callback" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_without_once_it_stays_up_and_goes_on_until_it_is_told_to_stop(shell, tmp_path):
+    (tmp_path / "tmp").mkdir()
+    with shell.started("demo", TMPDIR=str(tmp_path / "tmp"), PYTHONUNBUFFERED="1") as demo:
+        for line in demo.stdout:
+            if "updated" in line and "agendize.account/acc_" in line:
+                break
+        assert interrupt(demo) == 130
+        assert demo.stderr.read().strip() == ""
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+BODY = b'{"id": "acc_1"}'
+
+
+def signed(*, secret=SECRET, at=None, body=BODY):
+    from datetime import UTC, datetime
+
+    moment = datetime.fromtimestamp(time.time() if at is None else at, UTC)
+    return {
+        "webhook-id": "dlv_1",
+        "webhook-timestamp": str(int(moment.timestamp())),
+        "webhook-signature": Webhook(secret).sign("dlv_1", moment, body.decode()),
+    }
+
+
+def test_the_receiver_of_the_demo_believes_what_the_published_library_signs():
+    assert receiver.distrust(SECRET, signed(), BODY) is None
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        (signed(), b'{"id": "acc_2"}'),
+        (signed(secret="whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"), BODY),
+        (signed(at=time.time() - 1000), BODY),
+        (signed() | {"webhook-id": "dlv_2"}, BODY),
+        (signed() | {"webhook-signature": "v1,ü v2,x nonsense"}, BODY),
+        (signed() | {"webhook-timestamp": "²"}, BODY),
+        ({}, BODY),
+    ],
+    ids=["another body", "another key", "long ago", "another id", "nonsense", "a timestamp that is none", "unsigned"],
+)
+def test_and_nothing_else(headers, body):
+    assert receiver.distrust(SECRET, headers, body) is not None
