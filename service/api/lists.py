@@ -31,11 +31,18 @@ class Scan:
     type: str
     passes: Predicate | None  # None: all
 
-    async def portions(self, after: str = "") -> AsyncIterator[list[Text]]:
-        """Portions of what follows an id; there is at least one, and any may be empty."""
+    async def by_number(self, after: str) -> AsyncIterator[list[Text]]:
+        """Portions of what follows an id where ids are numbers, in their order; any may be empty."""
+        for length in await lists.lengths(self.store, self.tenant, self.type):
+            if length >= len(after):
+                async for portion in self.portions(after if length == len(after) else "", length=length):
+                    yield portion
+
+    async def portions(self, after: str = "", *, length: int = 0) -> AsyncIterator[list[Text]]:
+        """Portions of what follows an id, of ids of one ``length`` or of all; at least one, and any may be empty."""
         passes = self.passes
         while True:
-            texts = await lists.portion(self.store, self.tenant, self.type, after, PORTION)
+            texts = await lists.portion(self.store, self.tenant, self.type, after, PORTION, length=length)
             yield texts if passes is None else [(id_, text) for id_, text in texts if passes(orjson.loads(text))]
             if len(texts) < PORTION:
                 return
@@ -63,7 +70,7 @@ async def _numbered(scan: Scan, window: Numbered) -> tuple[list[Text], Found]:
     before = await lists.nth(scan.store, scan.tenant, scan.type, skipped - 1) if 0 < skipped < total else ""
     if skipped >= total or before is None:
         return [], Found(total)
-    kept, _ = await _first(scan, before, window.size)
+    kept, _ = await _first(scan.portions(before), window.size)
     return kept, Found(total)
 
 
@@ -80,7 +87,8 @@ async def _counted(scan: Scan, low: int, high: int) -> tuple[list[Text], Found]:
 async def _following(scan: Scan, window: Keyset) -> tuple[list[Text], Found]:
     """In the order of ids the store can begin where the window does."""
     after = str(window.after[-1]) if window.after is not None else ""
-    kept, later = await _first(scan, after, window.size)
+    portions = scan.by_number(after) if window.order.numeric else scan.portions(after)
+    kept, later = await _first(portions, window.size)
     return kept, Found(
         total=await scan.count() if window.count else None,
         first=(kept[0][0],) if kept else None,
@@ -90,10 +98,10 @@ async def _following(scan: Scan, window: Keyset) -> tuple[list[Text], Found]:
     )
 
 
-async def _first(scan: Scan, after: str, size: int) -> tuple[list[Text], bool]:
-    """The first so many behind an id, and whether there are more."""
+async def _first(portions: AsyncIterator[list[Text]], size: int) -> tuple[list[Text], bool]:
+    """The first so many, and whether there are more."""
     kept: list[Text] = []
-    async for portion in scan.portions(after):
+    async for portion in portions:
         kept += portion
         if len(kept) > size:
             break

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter as Counted
 from collections.abc import Callable, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -31,8 +32,8 @@ class Metrics:
 
     def changed(self, changes: Sequence[Change]) -> None:
         """These were committed."""
-        for change in changes:
-            self.changes.labels(change.type, change.event).inc()
+        for (type_, event), count in Counted((change.type, change.event) for change in changes).items():
+            self.changes.labels(type_, event).inc(count)
 
     def attempted(self, outcome: Outcome) -> None:
         """An attempt has ended."""

@@ -35,6 +35,7 @@ class Order:
     """By these keys, then by id; what is missing comes last, or first where it is descending."""
 
     keys: tuple[Key, ...] = ()
+    numeric: bool = False  # ids are numbers: the shorter is less
 
     def position(self, document: Document, id_: str) -> Position:
         """Where a document stands."""
@@ -48,7 +49,7 @@ class Order:
                 _rank_descending(value) if key.descending else _rank(value)
                 for key, value in zip(self.keys, values, strict=True)
             ),
-            id_,
+            (len(str(id_)) if self.numeric else 0, id_),
         )
 
     def cursor(self, position: Position) -> str:

@@ -12,6 +12,7 @@ from service import __version__, errors
 from service.cli import terminal
 from service.cli.check import check
 from service.cli.demo import demo
+from service.cli.imports import import_
 from service.cli.keys import keys
 from service.cli.migrate import migrate
 from service.cli.serve import serve
@@ -68,5 +69,5 @@ def main() -> None:
     """  # noqa: D301  \b is click's mark of a paragraph that keeps its lines
 
 
-for command in (serve, demo, tail, keys, sources, migrate, check):
+for command in (serve, demo, tail, import_, keys, sources, migrate, check):
     main.add_command(command)

@@ -13,11 +13,12 @@ from service.changes import types
 from service.cli import client, lines, logs, tail, terminal
 from service.cli.terminal import Failure
 from service.config import Settings
-from service.demo import script, stage, story
+from service.demo import script, stage
 from service.demo.caller import Unexpected
+from service.demo.polled import Polled
 from service.demo.screen import Screen
 from service.demo.script import Script
-from service.demo.stage import Stage
+from service.demo.story import Story
 
 WIDEST = 120  # columns; longer lines are hard to follow
 NEXT = {
@@ -29,30 +30,34 @@ NEXT = {
 
 @click.command(short_help="Watch it work, on a temporary database.")
 @click.option("--once", is_flag=True, help="End when the story is told: 0 if all of it came true, else 1.")
-@click.option("--type", "type_name", default=script.ACCOUNT, show_default=True, help="The resource type that plays.")
-def demo(once: bool, type_name: str) -> int:  # noqa: FBT001  click passes options by name
+@click.option("--type", "type_name", metavar="TYPE", help="Tell it of a directory of this type that is polled.")
+def demo(once: bool, type_name: str | None) -> int:  # noqa: FBT001  click passes options by name
     """Tell the whole story: watches are registered, resources change, callbacks arrive and are verified.
 
-    The service that plays is the real one, on a temporary directory, and nothing else is touched. Afterwards it stays
-    up and keeps changing things until Ctrl-C. Example: webhook-watch demo --once
+    The service that plays is the real one, on a temporary directory, and nothing else is touched. Without --type it
+    hosts reseller accounts, which are changed through it. With it another service plays the vendor, hosts a collection
+    of that type in the vendor's own dialect, and is polled. Afterwards it stays up and keeps changing things until
+    Ctrl-C. Example: webhook-watch demo --once --type outreach.user
     """
     logs.to_stderr("error")
-    with tempfile.TemporaryDirectory(prefix="webhook-watch-demo-") as directory:
-        return terminal.run(
-            _demo(stage.settings(Path(directory)), type_name, terminal.console(widest=WIDEST), once=once)
-        )
+    with tempfile.TemporaryDirectory(prefix="webhook-watch-demo-") as name:
+        directory = Path(name)
+        chosen = stage.settings(directory / "service")
+        vendor = None if type_name is None else stage.settings(directory / "vendor")
+        player = _script(chosen, type_name or script.ACCOUNT)
+        return terminal.run(_demo(chosen, vendor, player, terminal.console(widest=WIDEST), once=once))
 
 
-async def _demo(settings: Settings, type_name: str, console: Console, *, once: bool) -> int:
-    player = _script(settings, type_name)
+async def _demo(chosen: Settings, vendor: Settings | None, player: Script, console: Console, *, once: bool) -> int:
     screen = Screen(console)
-    async with stage.opened(settings) as opened:
-        await story.tell(opened, player, screen)
+    async with stage.opened(chosen, vendor) as opened:
+        told = (Story if vendor is None else Polled)(opened, player, screen)
+        await told.tell()
         if not screen.failures:
             screen.scene("How to go on")
             screen.facts(NEXT)
             if not once:
-                await _stay(opened, player, screen, console)
+                await _stay(told, console)
     for sentence in screen.failures:
         terminal.complain(f"demo: {sentence}")
     return 1 if screen.failures else 0
@@ -63,20 +68,21 @@ def _script(settings: Settings, type_name: str) -> Script:
     if type_name not in known:
         raise Failure(f"there is no resource type {type_name!r}; there is {', '.join(known)}")
     try:
-        return script.of(known[type_name])
+        return Script(known[type_name])
     except Unexpected as error:
         raise Failure(str(error)) from error
 
 
-async def _stay(opened: Stage, player: Script, screen: Screen, console: Console) -> None:
+async def _stay(told: Story, console: Console) -> None:
     """Until Ctrl-C: changes, and the log as ``webhook-watch tail`` shows it."""
+    caller, screen = told.stage.caller, told.screen
     screen.scene("It stays up, and something changes every couple of seconds; Ctrl-C ends it")
-    screen.facts({"url": opened.caller.url, "key": opened.key})
+    screen.facts({"url": caller.url, "key": caller.key})
     console.print()
     show = lines.Printer(console)
     try:
-        async with client.connected(opened.caller.url, opened.key) as service, asyncio.TaskGroup() as group:
-            group.create_task(story.go_on(opened, player))
+        async with client.connected(caller.url, caller.key) as service, asyncio.TaskGroup() as group:
+            group.create_task(told.go_on())
             async for entry in tail.follow(service, {}, None, lambda _note: None):
                 show(entry)
     except* (Failure, Unexpected) as group_error:

@@ -15,6 +15,7 @@ class Channel:
     watch_id: str
     waiting: deque[Job] = field(default_factory=deque)  # leased to us, not being sent yet
     running: int = 0  # attempts under way
+    unsettled: int = 0  # attempts that have ended, whose outcome is not durable yet
     backlog: bool = False  # the table has claimable ones that are due
     hold_until: int = 0  # nothing is sent before
     wake_at: int | None = None  # the earliest timer set for it
@@ -22,4 +23,4 @@ class Channel:
     @property
     def held(self) -> int:
         """How many jobs it has in memory."""
-        return len(self.waiting) + self.running
+        return len(self.waiting) + self.running + self.unsettled

@@ -7,8 +7,9 @@ handed on in memory by the commit that made them, handed on by the settlement of
 lane, or claimed from the table when the channel runs dry. What is not due yet exists in the table alone; a
 timer for each watch, not for each delivery, says when to look.
 
-An outcome is settled through the group commit, and the channel's place is held until it is durable, so that
-a database which cannot write stops the sending instead of losing what came of it.
+An outcome is settled through the group commit, while the channel's next attempt is under way already; but no
+more than a few outcomes of a channel may wait to become durable, so that a database which cannot write stops
+the sending instead of losing what came of it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from itertools import islice
 from typing import Any
 
 from service import clock, errors, ids
+from service.delivery.attempt import Verdict
 from service.delivery.channel import Channel
 from service.delivery.recipient import Recipients, is_active
 from service.delivery.sender import Sender
@@ -35,6 +37,7 @@ log = logging.getLogger(__name__)
 MOST_JOBS = 5000  # in memory at once, all channels together; past it each channel may still hold a few:
 FEWEST_JOBS = 4  # or receivers that never answer would fill the memory and starve the others
 CLAIMS_AT_ONCE = 100
+UNSETTLED = 4  # times the concurrency: outcomes of a channel that may wait to become durable
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds between tries to settle while the database cannot write
 
 
@@ -238,7 +241,6 @@ class Dispatcher:
         try:
             while following is not None:
                 await self._deliver(channel, following)
-                self._jobs -= 1
                 following = None
                 if channel.waiting and not self._stopping:
                     if self._may_send(channel):
@@ -247,38 +249,53 @@ class Dispatcher:
                         self._lay_down(channel)
         finally:
             channel.running -= 1
+        self._refill(channel)
+
+    def _refill(self, channel: Channel) -> None:
         if channel.backlog and channel.held <= self._buffer // 2:
             self._ask(channel)
 
     async def _deliver(self, channel: Channel, job: Job) -> None:
         recipient = self._recipients.recipient(job.watch_id)
         if recipient is None:  # deleted meanwhile: its deliveries are canceled already
+            self._jobs -= 1
             return
         if not is_active(recipient):
+            self._jobs -= 1
             await self._give_back([job])
             return
         settlement, verdict = await self._sender.attempt(job, recipient)
         if verdict.hold_until is not None:
             await self._hold(channel, verdict.hold_until)
-        await self._settle(settlement)
-        if verdict.gone:
-            await self._recipients.disable(job.watch_id, StatusReason.GONE)
-        if settlement.due is not None:
-            self.wake(job.watch_id, settlement.due)
+        channel.unsettled += 1
+        if verdict.gone or channel.unsettled > UNSETTLED * self._concurrency:
+            await self._settle(channel, settlement, verdict)
+        else:
+            self._spawn(self._settle(channel, settlement, verdict))
 
-    async def _settle(self, settlement: Settlement) -> None:
+    async def _settle(self, channel: Channel, settlement: Settlement, verdict: Verdict) -> None:
+        """Make an outcome durable, however long the database cannot write, and do what follows from it."""
         pause = FIRST_PAUSE
-        while True:
-            try:
-                await self._store.submit(self._settle_batch, settlement)
-                return
-            except errors.Unavailable as error:
-                if self._stopping:
-                    log.warning("delivery %s ended without being settled; it will be sent again", settlement.job.id)
-                    return
-                log.warning("cannot settle deliveries: %s", error.detail)
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, LONGEST_PAUSE)
+        try:
+            while True:
+                try:
+                    await self._store.submit(self._settle_batch, settlement)
+                    break
+                except errors.Unavailable as error:
+                    if self._stopping:
+                        log.warning("delivery %s ended without being settled; it will be sent again", settlement.job.id)
+                        return
+                    log.warning("cannot settle deliveries: %s", error.detail)
+                    await asyncio.sleep(pause)
+                    pause = min(pause * 2, LONGEST_PAUSE)
+        finally:
+            channel.unsettled -= 1
+            self._jobs -= 1
+        if verdict.gone:
+            await self._recipients.disable(channel.watch_id, StatusReason.GONE)
+        if settlement.due is not None:
+            self.wake(channel.watch_id, settlement.due)
+        self._refill(channel)
 
     async def _settle_batch(self, transaction: Transaction, items: Sequence[Settlement]) -> list[None]:
         now = self._now()

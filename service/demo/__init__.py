@@ -1,10 +1,13 @@
 """The demo: the whole story in one process, told to a stranger.
 
-    script      who plays, and what they write: accounts, or samples of any type
-    stage       the real service on a temporary database, with a receiver beside it
+    stage       the real service on a temporary database, a receiver beside it, and perhaps a vendor that is polled
+    cast        who plays: casts/<type>.json, or specimens made from a schema
+    faces       how they are written: through the vendor's own paths, or by a push
+    script      what is written, and when
     receiver    the other side: takes callbacks and verifies them, as a customer's own code would
     caller      the public HTTP API, which is all that the story uses
     story       what happens, scene by scene, and what has to come of it
+    polled      the same of a directory that is polled
     screen      how it looks
 
 Nothing here reaches into the service: what the demo can do, every client can.

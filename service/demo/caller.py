@@ -21,6 +21,7 @@ class Call:
     method: str
     path: str
     body: Any = None
+    media_type: str = "application/json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +38,20 @@ class Answer:
 
 
 class Caller:
-    """A client with a key."""
+    """A client of one service, with a key."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+    def __init__(self, session: aiohttp.ClientSession, url: str, key: str, name: str = "") -> None:
         self._session = session
         self.url = url
+        self.key = key
+        self.name = name  # of the service, where there are several
 
     async def make(self, call: Call) -> Answer:
         """Make a request; Unexpected when it is refused."""
-        options: dict[str, Any] = {} if call.body is None else {"json": call.body}
+        options: dict[str, Any] = {"headers": {"Authorization": f"Bearer {self.key}"}}
+        if call.body is not None:
+            options["data"] = json.dumps(call.body).encode()
+            options["headers"]["Content-Type"] = call.media_type
         try:
             async with self._session.request(call.method, self.url + call.path, **options) as response:
                 text = await response.text()

@@ -23,6 +23,8 @@ from service.model import Document, Json
 
 HEADERS = ("webhook-id", "webhook-timestamp", "webhook-signature", "authorization", "ce-type", "ce-sequence")
 STATUS = {"succeeded": "green", "failed": "bold red", "canceled": "magenta", "pending": "yellow"}
+SWEEP = {"completed": "green", "failed": "bold red"}
+COUNTS = {"seen": "seen", "new": "created", "changed": "updated", "gone": "deleted", "held": "heldDeletions"}
 LAST = 8  # characters of an id by which it is known among others
 
 _highlight = JSONHighlighter()
@@ -56,9 +58,9 @@ class Screen:
             *_aligned((Text(f"  {name}", "dim"), Text(value)) for name, value in rows.items()), sep="\n"
         )
 
-    def call(self, call: Call, answer: Answer) -> None:
-        """A request that was made, and its answer."""
-        line = Text.assemble("→ ", (call.method, "bold magenta"), f" {call.path}")
+    def call(self, call: Call, answer: Answer, whom: str = "") -> None:
+        """A request that was made of a service, and its answer."""
+        line = Text.assemble("→ ", (f"{whom} " if whom else "", "dim"), (call.method, "bold magenta"), f" {call.path}")
         self._console.print(line, soft_wrap=True)
         if call.body is not None:
             self._console.print(Padding(Layout(call.body), (0, 0, 0, 4)))
@@ -98,12 +100,7 @@ class Screen:
 
     def log(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """The delivery log as a table, oldest first."""
-        table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
-        table.add_column("sent", style="dim", no_wrap=True)
-        for name in ("event", "resource", "watch", "status"):
-            table.add_column(name, no_wrap=True)
-        for name in ("code", "ms", "attempts"):
-            table.add_column(name, justify="right", no_wrap=True)
+        table = _table(("sent", "event", "resource", "watch", "status"), ("code", "ms", "attempts"))
         for row in rows:
             table.add_row(
                 f"{datetime.fromisoformat(row['sent']):%H:%M:%S}",
@@ -114,6 +111,19 @@ class Screen:
                 str(row["response"]["statusCode"] or ""),
                 str(row["duration"]),
                 str(len(row["attempts"])),
+            )
+        self._console.print(table)
+
+    def sweeps(self, rows: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
+        """What the sweeps of a source came to, each under a name."""
+        table = _table(("started", "sweep", "reads", "state"), tuple(COUNTS))
+        for name, sweep in rows:
+            table.add_row(
+                f"{datetime.fromisoformat(sweep['started']):%H:%M:%S}",
+                name,
+                "everything" if sweep["full"] else "what was updated",
+                Text(sweep["state"], SWEEP.get(sweep["state"], "yellow")),
+                *(str(sweep[counter]) for counter in COUNTS.values()),
             )
         self._console.print(table)
 
@@ -192,6 +202,15 @@ def _lines(prefix: str, value: Json, suffix: str, width: int, indent: int) -> It
     for place, (name, item) in enumerate(inner, 1):
         yield from _lines(name, item, "," if place < len(inner) else "", width, indent + 2)
     yield " " * indent + closing + suffix
+
+
+def _table(texts: tuple[str, ...], numbers: tuple[str, ...]) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for name in texts:
+        table.add_column(name, no_wrap=True, style="dim" if name == texts[0] else "")
+    for name in numbers:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
 
 
 def _aligned(rows: Iterable[tuple[Text, ...]]) -> list[Text]:

@@ -1,11 +1,11 @@
-"""The stage: the real service on a temporary database, and a receiver beside it."""
+"""The stage: the real service on a temporary database, a receiver beside it, and perhaps a vendor to be polled."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import aiohttp
@@ -23,12 +23,12 @@ BASIC = ("audit", "correct horse battery staple")
 class Stage:
     """Everything that the story needs."""
 
-    caller: Caller
+    caller: Caller  # of the service
+    directory: Caller  # of where resources are changed: the service itself, or the one that plays the vendor
     receiver: Receiver
     everything: Hook  # the whole resource, with its previous version and the diff
     shaped: Hook  # what a template makes of it
     audit: Hook  # behind HTTP Basic, and it stumbles: the first attempt of each delivery is answered 503
-    key: str  # the service's bootstrap API key
 
     def forget(self) -> None:
         """Drop what has arrived, when nobody looks at it."""
@@ -37,11 +37,15 @@ class Stage:
 
 
 def settings(directory: Path) -> Settings:
-    """Settings of a service that lives in this directory, whatever the environment says."""
-    return config.load(
+    """Settings of a service that lives in this directory, whatever the environment says.
+
+    It has the types of the usual configuration, but none of its sources: those are somebody's real ones.
+    """
+    database, home = directory.resolve() / "demo.db", directory.resolve() / "config"
+    loaded = config.load(
         None,
         {
-            "WATCH_DATABASE_URL": f"sqlite:///{directory.resolve()}/demo.db",
+            "WATCH_DATABASE_URL": f"sqlite:///{database}",
             "WATCH_HOST": "127.0.0.1",
             "WATCH_PORT": "0",
             "WATCH_ADMIN_KEY": f"demo_{secrets.token_urlsafe(24)}",
@@ -50,17 +54,24 @@ def settings(directory: Path) -> Settings:
             "WATCH_DELIVERY_SHUTDOWN_GRACE": "1",
         },
     )
+    chosen = replace(loaded, directory=home)
+    home.mkdir(parents=True)
+    chosen.resources.symlink_to(loaded.resources.resolve(), target_is_directory=True)
+    return chosen
 
 
 @asynccontextmanager
-async def opened(chosen: Settings) -> AsyncIterator[Stage]:
-    """Start the service and the receiver; stop both at the end."""
+async def opened(chosen: Settings, vendor: Settings | None = None) -> AsyncIterator[Stage]:
+    """Start the receiver, the vendor if there is one, and the service; stop all of them at the end."""
     hooks = Hook("/everything"), Hook("/shaped"), Hook("/audit", basic=BASIC, stumbles=True)
-    key = chosen.admin.key or ""
-    headers = {"Authorization": f"Bearer {key}"}
-    async with (
-        Receiver(*hooks) as receiver,
-        app.running(chosen) as running,
-        aiohttp.ClientSession(headers=headers, timeout=PATIENCE) as session,
-    ):
-        yield Stage(Caller(session, running.url), receiver, *hooks, key)
+    async with AsyncExitStack() as stack:
+        receiver = await stack.enter_async_context(Receiver(*hooks))
+        session = await stack.enter_async_context(aiohttp.ClientSession(timeout=PATIENCE))
+        directory = None if vendor is None else await _start(vendor, session, stack, "directory")
+        caller = await _start(chosen, session, stack, "service" if directory else "")
+        yield Stage(caller, directory or caller, receiver, *hooks)
+
+
+async def _start(chosen: Settings, session: aiohttp.ClientSession, stack: AsyncExitStack, name: str) -> Caller:
+    running = await stack.enter_async_context(app.running(chosen))
+    return Caller(session, running.url, chosen.admin.key or "", name)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 from typing import Any
+from urllib.parse import urlencode
 
-from service.changes import members
 from service.demo import screen as look
-from service.demo.caller import Call, Unexpected
+from service.demo.caller import Call, Caller, Unexpected
 from service.demo.receiver import Callback, Hook
 from service.demo.screen import Screen
 from service.demo.script import Script
@@ -16,50 +16,47 @@ from service.demo.stage import BASIC, Stage
 from service.model import Document
 
 TIME_LIMIT = 60  # seconds for the whole story
-MORE = 2  # resources that are made besides the one that the story is about, and stay
 PACE, TURNS = 2.0, 4  # afterwards: seconds between two changes, and updates of one resource
 
 
-async def tell(stage: Stage, script: Script, screen: Screen) -> None:
-    """The whole story; what did not come as it had to is in ``screen.failures``."""
-    try:
-        async with asyncio.timeout(TIME_LIMIT):
-            await _Story(stage, script, screen).tell()
-    except TimeoutError:
-        screen.failed(f"the story was not told within {TIME_LIMIT} s")
-    except Unexpected as error:
-        screen.failed(str(error))
-
-
-async def go_on(stage: Stage, script: Script) -> None:
-    """A change every couple of seconds, for ever: resources come, change and go."""
-    others = script.samples[0], *script.samples[1 + MORE :]  # the ones in between are still there
-    for sample in itertools.cycle(others):
-        current = await _write(stage, script, script.create(sample))
-        for turn in range(TURNS):
-            await asyncio.sleep(PACE)
-            current = await _write(stage, script, script.change(current, turn))
-        await asyncio.sleep(PACE)
-        await stage.caller.make(script.delete(current))
-        await asyncio.sleep(PACE)
-        stage.forget()
-
-
-async def _write(stage: Stage, script: Script, call: Call) -> Document:
-    return script.resource((await stage.caller.make(call)).body)
-
-
-class _Story:
+class Story:
     """The scenes, in order; each goes on where the one before has ended."""
+
+    truth = "the API answers"  # what a resource is compared with, in words
+    residents = 2  # resources besides the one that the story is about, which stay
 
     def __init__(self, stage: Stage, script: Script, screen: Screen) -> None:
         self.stage, self.script, self.screen = stage, script, screen
         self.current: Document = {}  # the resource that the story is about
 
     async def tell(self) -> None:
+        """The whole story; what did not come as it had to is in ``screen.failures``."""
+        try:
+            async with asyncio.timeout(TIME_LIMIT):
+                await self._scenes()
+        except TimeoutError:
+            self.screen.failed(f"the story was not told within {TIME_LIMIT} s")
+        except Unexpected as error:
+            self.screen.failed(str(error))
+
+    async def go_on(self) -> None:
+        """A change every couple of seconds, for ever: resources come, change and go."""
+        script, samples = self.script, self.script.cast.samples
+        for sample in itertools.cycle((samples[0], *samples[1 + self.residents :])):
+            current = await self._write(script.create(sample))
+            for turn in range(TURNS):
+                await asyncio.sleep(PACE)
+                current = await self._write(script.change(current, turn))
+            await asyncio.sleep(PACE)
+            await self.stage.directory.make(script.delete(current))
+            await asyncio.sleep(PACE)
+            self.stage.forget()
+
+    async def _scenes(self) -> None:
         self._open()
         await self._register()
         await self._create()
+        await self._create_more()
         await self._change()
         await self._change_nothing()
         await self._delete()
@@ -80,8 +77,12 @@ class _Story:
         screen.scene("Three systems want to know")
         screen.say(f"The CRM wants every {script.noun} whole, with the version before and the diff:")
         await self._watch(stage.everything, {"name": "CRM", "addPreviousData": True})
-        screen.say(f"\nAnd {script.shaped}:")
-        shaped: Document = {"name": script.reader, "events": ["created", "deleted"], "schema": script.template}
+        screen.say(f"\nAnd {script.cast.purpose}:")
+        shaped: Document = {
+            "name": script.cast.reader,
+            "events": ["created", "deleted"],
+            "schema": script.cast.template,
+        }
         await self._watch(stage.shaped, shaped)
         screen.say("\nThe audit hears of deletions, with HTTP Basic; what fails is tried again after 0.2 seconds:")
         username, password = BASIC
@@ -107,25 +108,27 @@ class _Story:
     async def _create(self) -> None:
         stage, script, screen = self.stage, self.script, self.screen
         screen.scene(f"One {script.noun} is made")
-        self.current = script.resource(await self._call(script.create(script.samples[0])))
+        self.current = await self._write_shown(script.create(script.cast.samples[0]))
         callback, body = await self._told(stage.everything, "CRM")
-        screen.expect(body == self.current, f"the body is the {script.noun} as the API answers it")
+        screen.expect(body == self.current, f"the body is the {script.noun} as {self.truth} it")
         self._expect_event(callback, "created", 1)
         shaped = await stage.shaped.next()
-        screen.callback(script.reader, shaped, look.document(shaped.json()))
-        screen.expect(shaped.json().keys() == script.template.keys(), "the body is what the template says")
+        screen.callback(script.cast.reader, shaped, look.document(shaped.json()))
+        screen.expect(shaped.json().keys() == script.cast.template.keys(), "the body is what the template says")
+
+    async def _create_more(self) -> None:
+        stage, script, screen = self.stage, self.script, self.screen
         screen.say("\nTwo more, in a line each:")
-        for sample in script.samples[1 : 1 + MORE]:
-            made = await _write(stage, script, script.create(sample))
-            for hook, who in ((stage.everything, "CRM"), (stage.shaped, script.reader)):
-                told = await hook.next()
-                screen.brief(who, told, f"…{told.headers['ce-subject'][-look.LAST :]}  {self._called(made)}".rstrip())
+        for sample in script.cast.samples[1 : 1 + self.residents]:
+            made = await self._write(script.create(sample))
+            for hook, who in ((stage.everything, "CRM"), (stage.shaped, script.cast.reader)):
+                screen.brief(who, await hook.next(), self._line(made))
 
     async def _change(self) -> None:
         script, screen = self.script, self.screen
         screen.scene("It changes")
         before = self.current
-        self.current = script.resource(await self._call(script.change(before, 1)))
+        self.current = await self._write_shown(script.change(before, 0))
         callback, body = await self._told(self.stage.everything, "CRM")
         given = callback.json()
         screen.expect(body == self.current, "the body is the new version")
@@ -136,22 +139,22 @@ class _Story:
     async def _change_nothing(self) -> None:
         script, screen = self.script, self.screen
         screen.scene("A write that changes nothing")
-        screen.say(f"It says {script.twist}:")
+        screen.say(f"It says {script.cast.twist}:")
         before = await self._deliveries()
-        after = script.resource(await self._call(script.repeat(self.current)))
-        # A change is committed together with its deliveries, before its write is answered: nothing is on its way.
+        after = await self._write_shown(script.repeat(self.current))
+        await self._let_it_be_noticed()
         screen.expect(len(await self._deliveries()) == len(before), "no version, no delivery, no callback")
         self.current = after
 
     async def _delete(self) -> None:
         stage, script, screen = self.stage, self.script, self.screen
         screen.scene("It is deleted, and a receiver stumbles")
-        await self._call(script.delete(self.current))
+        await self._call(script.delete(self.current), stage.directory)
         callback, body = await self._told(stage.everything, "CRM")
         screen.expect(body == self.current, "the body is the last version")
         self._expect_event(callback, "deleted", 3)
         shaped = await stage.shaped.next()
-        screen.brief(self.script.reader, shaped, "what the template says")
+        screen.brief(script.cast.reader, shaped, "what the template says")
         first, second = await stage.audit.next(), await stage.audit.next()
         screen.say("")
         screen.brief("Audit", first, f"attempt 1, answered {first.answered}")
@@ -173,10 +176,20 @@ class _Story:
         sent = next(row["request"]["headers"] for row in details if row["watch"]["name"] == "Audit")
         screen.expect(sent["authorization"] == "***", "the log shows what was sent, but no credential")
 
-    async def _call(self, call: Call) -> Any:
-        answer = await self.stage.caller.make(call)
-        self.screen.call(call, answer)
+    async def _let_it_be_noticed(self) -> None:
+        """A change is committed together with its deliveries, before its write is answered: nothing is on its way."""
+
+    async def _call(self, call: Call, whom: Caller | None = None) -> Any:
+        whom = whom or self.stage.caller
+        answer = await whom.make(call)
+        self.screen.call(call, answer, whom.name)
         return answer.body
+
+    async def _write_shown(self, call: Call) -> Document:
+        return self.script.resource(await self._call(call, self.stage.directory))
+
+    async def _write(self, call: Call) -> Document:
+        return self.script.resource((await self.stage.directory.make(call)).body)
 
     async def _told(self, hook: Hook, who: str) -> tuple[Callback, Document]:
         """The next callback of the hook, and the resource in its body."""
@@ -193,13 +206,12 @@ class _Story:
         right = callback.headers["ce-type"] == name and callback.headers["ce-sequence"] == sequence
         self.screen.expect(right, f"the event is {name}, version {version}")
 
-    def _called(self, resource: Document) -> str:
-        names = [resource.get(name) for name in ("firstName", "lastName")]
-        return " ".join(name for name in names if isinstance(name, str))
+    def _line(self, resource: Document) -> str:
+        return f"…{self.script.id(resource)[-look.LAST :]}  {self.script.called(resource)}".rstrip()
 
     async def _deliveries(self) -> list[Any]:
-        identity = members.get(self.current, self.script.rtype.id_path)
-        page = await self.stage.caller.get(f"/api/v1/deliveries?limit=500&objectId={identity}")
+        query = urlencode({"limit": 500, "objectId": self.script.id(self.current)})
+        page = await self.stage.caller.get(f"/api/v1/deliveries?{query}")
         return list(page["items"])
 
     async def _settled(self) -> list[Any]:

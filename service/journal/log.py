@@ -26,7 +26,8 @@ async def detail(reader: Reader, tenant: str, delivery_id: str) -> Document | No
     rows = await journal.history(reader, tenant, delivery_id)
     if not rows:
         return None
-    made = [_attempt(row) for row in rows if row["number"] is not None]
+    body = next((row["body"] for row in rows if row["body"] is not None), None)  # of whichever attempt rendered it
+    made = [_attempt(row, body) for row in rows if row["number"] is not None]
     document = {**summary(rows[-1]), "attempts": list[Json](made)}
     if made:
         document |= {"request": made[-1]["request"], "response": made[-1]["response"]}
@@ -56,12 +57,12 @@ def summary(row: Row) -> Document:
     }
 
 
-def _attempt(row: Row) -> Document:
+def _attempt(row: Row, body: str | None) -> Document:
     """One attempt, with what was sent and what came back."""
     exchange = _exchange(row)
     request, response = exchange["request"], exchange["response"]
     if isinstance(request, dict):
-        request["body"] = None if row["method"] in {"GET", "DELETE"} else row["body"]
+        request["body"] = None if row["method"] in {"GET", "DELETE"} else body
     if isinstance(response, dict):
         response["body"] = row["response_body"]
     return {

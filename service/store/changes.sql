@@ -5,6 +5,9 @@ VALUES (:id, :tenant, :type, :object_id, :event, :version, :time, :source, :befo
 -- name: purge       old changes that no delivery leans on any more
 DELETE FROM changes WHERE id IN (
     SELECT c.id FROM changes AS c
-    WHERE c.id < :before AND NOT EXISTS (SELECT 1 FROM deliveries AS d WHERE d.change_id = c.id)
+    WHERE c.id < :before AND NOT EXISTS (
+        SELECT 1 FROM deliveries AS d
+        WHERE d.tenant = c.tenant AND d.object_id = c.object_id AND d.change_id = c.id
+    )
     ORDER BY c.id LIMIT :limit
 ) RETURNING id;

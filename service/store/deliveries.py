@@ -150,14 +150,6 @@ async def settle(
     ``onward`` holds the ids of those watches whose next deliveries the worker takes; those of others get their
     turn, but wait in the table.
     """
-    await transaction.many(
-        Q.save_body,
-        [
-            {"id": item.job.id, "fence": item.job.fence, "body": item.body}
-            for item in settlements
-            if item.body is not None
-        ],
-    )
     await transaction.many(Q.save_attempt, [_attempt_row(item) for item in settlements])
     await transaction.many(
         Q.settle,
@@ -262,6 +254,7 @@ def _attempt_row(item: Settlement) -> dict[str, object]:
         "method": attempt.method,
         "address": attempt.address,
         "request_headers": orjson.dumps(dict(attempt.request_headers)).decode(),
+        "body": item.body,
         "status_code": attempt.status_code,
         "response_headers": orjson.dumps(dict(attempt.response_headers)).decode(),
         "response_body": attempt.response_body,

@@ -40,25 +40,21 @@ WHERE due IS NULL AND status = 'pending' AND id IN (
 RETURNING id;
 
 -- name: jobs        what sending these takes; :ids is [id, ...]
-SELECT d.id, d.watch_id, d.lane, d.fence, d.attempts, d.single, b.body,
+SELECT d.id, d.watch_id, d.lane, d.fence, d.attempts, d.single, (
+           SELECT a.body FROM attempts AS a WHERE a.delivery_id = d.id AND a.body IS NOT NULL ORDER BY a.number LIMIT 1
+       ) AS body,
        c.id AS change_id, c.tenant, c.type, c.object_id, c.event, c.version, c.time, c.source, c.before, c.after, c.diff
 FROM json_each(:ids) AS k
 JOIN deliveries AS d ON d.id = k.value
 JOIN changes AS c ON c.id = d.change_id
-LEFT JOIN bodies AS b ON b.delivery_id = d.id
 ORDER BY d.due, d.id;
-
--- name: save_body   fixed by the first attempt
-INSERT INTO bodies (delivery_id, body)
-SELECT :id, :body WHERE EXISTS (SELECT 1 FROM deliveries WHERE id = :id AND fence = :fence)
-ON CONFLICT (delivery_id) DO NOTHING;
 
 -- name: save_attempt
 INSERT INTO attempts
-    (delivery_id, number, started, duration, method, address, request_headers, status_code, response_headers,
+    (delivery_id, number, started, duration, method, address, request_headers, body, status_code, response_headers,
      response_body, reason, error_message)
-SELECT :id, :number, :started, :duration, :method, :address, :request_headers, :status_code, :response_headers,
-       :response_body, :reason, :error_message
+SELECT :id, :number, :started, :duration, :method, :address, :request_headers, :body, :status_code,
+       :response_headers, :response_body, :reason, :error_message
 WHERE EXISTS (SELECT 1 FROM deliveries WHERE id = :id AND fence = :fence);
 
 -- name: settle      under the fence only: whoever lost the lease has nothing to say; a canceled one stays canceled
@@ -84,7 +80,7 @@ WHERE worker = :worker AND id IN (SELECT value FROM json_each(:ids));
 
 -- name: take_over   what a worker that is gone has left behind
 UPDATE deliveries SET worker = NULL, fence = fence + 1
-WHERE worker IS NOT NULL AND worker <> :worker;
+WHERE status = 'pending' AND worker IS NOT NULL AND worker <> :worker;
 
 -- name: backlog     each watch that has claimable deliveries, and when the first is due: one index seek a watch
 WITH RECURSIVE waiting (watch_id) AS (

@@ -65,7 +65,6 @@ async def drop_expired(transaction: Transaction, before_id: str, before: int, li
     rows = await transaction.fetch(Q.expired, {"before": before_id, "limit": limit})
     gone: Sequence[Mapping[str, Any]] = [{"id": row["id"]} for row in rows]
     await transaction.many(Q.drop_attempts, gone)
-    await transaction.many(Q.drop_body, gone)
     await transaction.many(Q.drop_delivery, gone)
     lines = await transaction.fetch(Q.drop_journal, {"before": before, "limit": limit * 4})
     if not gone:

@@ -10,13 +10,12 @@ ORDER BY d.id DESC LIMIT :limit;
 
 -- name: history    one delivery with all of its attempts, a row for each: read at once, so that they fit together
 SELECT d.id, d.tenant, d.watch_id, d.object_type, d.object_id, d.object_event, d.status, d.reason, d.due, d.created,
-       d.attempts, d.fence, w.name AS watch_name, w.address AS watch_address, w.deleted AS watch_deleted, b.body,
+       d.attempts, d.fence, w.name AS watch_name, w.address AS watch_address, w.deleted AS watch_deleted, a.body,
        a.number, a.started, a.duration, a.method, a.address, a.request_headers, a.status_code, a.response_headers,
        a.response_body, a.reason AS attempt_reason, a.error_message
 FROM deliveries AS d
 JOIN watches AS w ON w.id = d.watch_id
 LEFT JOIN attempts AS a ON a.delivery_id = d.id
-LEFT JOIN bodies AS b ON b.delivery_id = d.id
 WHERE d.tenant = :tenant AND d.id = :id
 ORDER BY a.number;
 
@@ -43,9 +42,6 @@ SELECT id FROM deliveries WHERE id < :before AND status <> 'pending' ORDER BY id
 
 -- name: drop_attempts
 DELETE FROM attempts WHERE delivery_id = :id;
-
--- name: drop_body
-DELETE FROM bodies WHERE delivery_id = :id;
 
 -- name: drop_journal  looks at the oldest lines only, so that it costs nothing while they are young
 DELETE FROM journal WHERE seq IN (

@@ -18,10 +18,17 @@ Q = sql.beside(__file__)
 Text = tuple[str, str]  # a resource's id and its document
 
 
-async def portion(reader: Reader, tenant: str, type_: str, after: str, limit: int) -> list[Text]:
-    """The next ones in the order of ids; ``after`` is "" at first."""
-    rows = await reader.fetch(Q.portion, {"tenant": tenant, "type": type_, "after": after, "limit": limit})
+async def portion(reader: Reader, tenant: str, type_: str, after: str, limit: int, *, length: int = 0) -> list[Text]:
+    """The next ones in the order of ids; ``after`` is "" at first, a ``length`` leaves out ids of any other."""
+    rows = await reader.fetch(
+        Q.portion, {"tenant": tenant, "type": type_, "after": after, "limit": limit, "length": length}
+    )
     return [(row["id"], row["document"]) for row in rows]
+
+
+async def lengths(reader: Reader, tenant: str, type_: str) -> list[int]:
+    """The lengths of its ids, the shortest first: numbers of one length are in order when their texts are."""
+    return [int(row[0]) for row in await reader.fetch(Q.lengths, {"tenant": tenant, "type": type_})]
 
 
 async def some(reader: Reader, tenant: str, type_: str, ids: Sequence[str]) -> list[Text]:

@@ -1,7 +1,10 @@
--- name: portion     the next resources of a type that are there, in the order of ids
+-- name: portion     the next resources of a type that are there, in the order of ids; of one length of ids, or 0: of any
 SELECT id, document FROM resources
-WHERE tenant = :tenant AND type = :type AND id > :after AND deleted = 0
+WHERE tenant = :tenant AND type = :type AND id > :after AND deleted = 0 AND (:length = 0 OR length(id) = :length)
 ORDER BY id LIMIT :limit;
+
+-- name: lengths     of its ids
+SELECT DISTINCT length(id) FROM resources WHERE tenant = :tenant AND type = :type ORDER BY 1;
 
 -- name: some        those of some that are there; :keys is [[tenant, type, id], ...]
 SELECT r.id, r.document

@@ -23,7 +23,7 @@ from service.store.driver import Params, Row
 from service.store.sql import Query
 
 CHECKPOINT_INTERVAL = 1.0  # seconds
-LARGE_WAL = 64 * 1024 * 1024  # bytes, past which the writer itself waits for a whole checkpoint
+LARGE_WAL = 16 * 1024 * 1024  # bytes, past which the writer ends what the background has begun
 BUSY_TIMEOUT = 5000  # milliseconds
 ROWS_AT_ONCE = 64  # of a cursor that is iterated, which none is here
 TOKENS = {"@serial@": "INTEGER PRIMARY KEY AUTOINCREMENT"}
@@ -36,6 +36,7 @@ PRAGMAS = (
     "PRAGMA temp_store = MEMORY",
     "PRAGMA cache_size = -16000",
     "PRAGMA wal_autocheckpoint = 0",
+    f"PRAGMA journal_size_limit = {LARGE_WAL}",
 )
 
 
@@ -109,6 +110,7 @@ class SqliteDatabase:
         self._path = path
         self._writer = writer
         self._reader = reader
+        self._wal_is_large = False
 
     async def fetch(self, query: Query, params: Params | None = None) -> list[Row]:
         """Rows of a query, from the last committed state."""
@@ -131,6 +133,9 @@ class SqliteDatabase:
             raise
         for action in transaction.actions:
             action()
+        if self._wal_is_large:
+            self._wal_is_large = False
+            await self._writer.execute_fetchall("PRAGMA wal_checkpoint(PASSIVE)")
 
     async def script(self, text: str) -> None:
         """Run several statements as one transaction; Unavailable when one of them fails, and then none has run."""
@@ -150,10 +155,10 @@ class SqliteDatabase:
             await connection.execute_fetchall(f"PRAGMA busy_timeout = {BUSY_TIMEOUT}")
             while True:
                 await asyncio.sleep(CHECKPOINT_INTERVAL)
-                # Under unbroken load a passive checkpoint never reaches the end of the log, so that it would
-                # grow without bound: past a size, take the writer's place for a moment and begin it anew.
-                large = wal.exists() and wal.stat().st_size > LARGE_WAL
-                await connection.execute_fetchall(f"PRAGMA wal_checkpoint({'TRUNCATE' if large else 'PASSIVE'})")
+                await connection.execute_fetchall("PRAGMA wal_checkpoint(PASSIVE)")
+                # Under unbroken load it never reaches the end of the log, which would grow without bound. What
+                # little is left the writer itself copies between two transactions, and begins the log anew.
+                self._wal_is_large = wal.exists() and wal.stat().st_size > LARGE_WAL
 
 
 @asynccontextmanager

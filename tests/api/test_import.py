@@ -450,4 +450,6 @@ async def test_a_stream_that_falls_silent_is_given_up(admin: Client, monkeypatch
 
     job = (await admin.post(IMPORT, data=body(), headers=NDJSON)).body
     assert (job["state"], job["created"], job["deleted"]) == ("failed", 1, 0)
-    assert job["detail"].startswith("nothing came for 0.05 seconds, after 1 line: what came before stays, and nothing was")
+    assert job["detail"].startswith(
+        "nothing came for 0.05 seconds, after 1 line: what came before stays, and nothing was"
+    )

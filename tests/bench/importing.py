@@ -58,7 +58,7 @@ class Bench:
 )
 def main(count: int, target: str | None, directory: Path | None) -> None:
     """Measure, and say what came of it."""
-    facts = report.machine(directory)
+    facts = report.machine()
     console = Console(stderr=True) if target == "-" else report.console()
     figures = asyncio.run(_measure(count, directory, console))
     _show(figures, facts, console)

@@ -42,7 +42,7 @@ class Served:
 
     async def settled(self) -> None:
         """Wait until the log has nothing pending."""
-        while (await self.admin.get("/api/v1/deliveries?status=pending&limit=1")).body["items"]:  # noqa: ASYNC110  the service is another process
+        while (await self.admin.get("/api/v1/deliveries?status=pending&limit=1")).body["items"]:
             await asyncio.sleep(LOOK)
 
     async def check(self) -> None:

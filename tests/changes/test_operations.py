@@ -373,7 +373,9 @@ class TestPolled:
         _, kept, told = operations.polled(rtype, {"id": "1", "x": 1})
         assert (kept, [fault.pointer for fault in told]) == ({"id": "1", "x": 1}, ["/x"])
 
-    @pytest.mark.parametrize("document", [{}, {"id": None}, {"id": ""}, {"id": 1.5}, {"id": {}}, {"id": ".."}, {"id": "\0"}])
+    @pytest.mark.parametrize(
+        "document", [{}, {"id": None}, {"id": ""}, {"id": 1.5}, {"id": {}}, {"id": ".."}, {"id": "\0"}]
+    )
     def test_a_document_without_a_usable_id_cannot_be_kept(self, document):
         assert list(faults(operations.polled, ACCOUNT, document)) == ["/id"]
 
@@ -399,7 +401,12 @@ class TestIdsThatAreIntegers:
 
 class TestWhatADirectoryMakes:
     rtype = made_type(
-        derive={"on": {"default": True}, "n": {"default": 0}, "at": {"time": "rfc3339"}, "seen.last": {"touch": "rfc3339"}},
+        derive={
+            "on": {"default": True},
+            "n": {"default": 0},
+            "at": {"time": "rfc3339"},
+            "seen.last": {"touch": "rfc3339"},
+        },
         ignore=["seen.last"],
     )
     made = insert({}, rtype)

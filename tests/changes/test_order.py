@@ -42,6 +42,13 @@ def test_ids_decide_where_nothing_else_does():
     assert ranked(order((NAME, True)), documents) == ["1", "10", "2"]
 
 
+def test_ids_that_are_numbers_are_in_the_order_of_numbers():
+    documents = {"2": {}, "10": {}, "1": {}, "9": {}}
+    assert ranked(Order(numeric=True), documents) == ["1", "2", "9", "10"]
+    by_name = Order(order((NAME, True)).keys, numeric=True)
+    assert ranked(by_name, {**documents, "3": {"name": "a"}}) == ["1", "2", "9", "10", "3"]
+
+
 def test_the_second_key_decides_where_the_first_does_not():
     documents = {
         "1": {"name": "b", "age": 1},

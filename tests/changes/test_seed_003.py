@@ -144,7 +144,9 @@ def test_presence_is_no_change():
 
 def test_who_may_do_what_is_as_the_table_says():
     admin, both = {Role.ADMIN}, {Role.ADMIN, Role.AGENT}
-    assert {name: USER.permissions[name] - {Role.OPERATOR} for name in ("list", "get", "insert", "update", "delete")} == {
+    assert {
+        name: USER.permissions[name] - {Role.OPERATOR} for name in ("list", "get", "insert", "update", "delete")
+    } == {
         "list": both,
         "get": both,
         "insert": admin,

@@ -209,7 +209,9 @@ def test_no_module_but_a_dialect_knows_a_vendor():
 def spoken(tree):
     """What a module says to the machine: its names and texts, not its comments and docstrings."""
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    words = {id(node.body[0].value) for node in ast.walk(tree) if isinstance(node, documented) and ast.get_docstring(node)}
+    words = {
+        id(node.body[0].value) for node in ast.walk(tree) if isinstance(node, documented) and ast.get_docstring(node)
+    }
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str | bytes) and id(node) not in words:
             yield str(node.value)
@@ -290,7 +292,7 @@ def test_every_fault_is_named_at_once():
         ({"collection": "/a/{id}"}, "/collection: must match"),
         ({"collection": "/api/v1/users"}, "/collection: '/api/v1/users' is a path of the service itself"),
         ({"collection": "/healthz"}, "/collection: '/healthz' is a path of the service itself"),
-        ({"dialect": "soap"}, "/dialect: 'soap' is unknown: there is data, items, jsonapi, statusCode"),
+        ({"dialect": "soap"}, "/dialect: 'soap' is unknown: there is data, items, jsonapi, "),
         ({"identity": ["a.*"]}, "/identity/0: must match"),
         ({"identity": ["id", "id"]}, "/identity: must not hold the same element twice"),
         ({"immutable": "email"}, "/immutable: must be an array"),

@@ -31,6 +31,38 @@ def test_the_story_is_told_and_every_part_of_it_comes_true(shell, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["tmp"]
 
 
+TOLD = {  # what only this type has to say
+    "agendize.account": '"apiKey": "demo_',
+    "genesys.user": '"basic": {"username": "demo", "password": "demo_',
+    "outreach.user": '"card": "Ada Lovelace, Account Executive"',
+    "rinkel.user": '"x-rinkel-api-key": "demo_',
+}
+
+
+@pytest.mark.parametrize("type_name", TOLD)
+def test_a_change_of_each_of_the_four_directories_is_polled_and_told(shell, tmp_path, type_name):
+    (tmp_path / "tmp").mkdir()
+    done = shell.run("demo", "--once", "--type", type_name, TMPDIR=str(tmp_path / "tmp"))
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == ""
+    assert done.stdout.count("✓ signature verified") == 7, "6 deliveries, one of them twice"
+    assert "✗" not in done.stdout
+    assert "it is a silent baseline" in done.stdout
+    for number, event in enumerate(("created", "updated", "deleted"), 1):
+        assert f"✓ the event is {type_name}.{event}, version {number}" in done.stdout
+    assert TOLD[type_name] in done.stdout
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_the_sources_of_the_configuration_are_left_alone(shell, tmp_path):
+    shutil.copytree(CONFIG, tmp_path / "config")
+    (tmp_path / "config" / "sources" / "real.toml").write_text("this would stop the start")
+    done = shell.run("demo", "--once")
+
+    assert done.returncode == 0, done.stderr
+
+
 def test_any_type_that_is_loaded_can_play(shell, tmp_path):
     shutil.copytree(CONFIG, tmp_path / "config")
     declared = {
@@ -56,20 +88,25 @@ def test_any_type_that_is_loaded_can_play(shell, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     assert "the event is acme.user.deleted, version 3" in done.stdout
     assert "true → false" in done.stdout
+    assert '"phone": "example"' not in done.stdout, "which its pattern does not allow"
 
 
 def test_a_type_that_nobody_declared_is_refused_with_those_that_are(shell):
     done = shell.run("demo", "--type", "acme.user")
 
     assert done.returncode == 1
-    assert done.stderr == "webhook-watch: error: there is no resource type 'acme.user'; there is agendize.account\n"
+    assert done.stderr == (
+        "webhook-watch: error: there is no resource type 'acme.user'; "
+        "there is agendize.account, genesys.user, outreach.user, rinkel.user\n"
+    )
 
 
-def test_what_does_not_come_true_is_named_and_it_exits_1(shell, tmp_path):
+@pytest.mark.parametrize("options", [(), ("--type", "agendize.account")], ids=["hosted", "polled"])
+def test_what_does_not_come_true_is_named_and_it_exits_1(shell, tmp_path, options):
     shutil.copytree(CONFIG, tmp_path / "config")
     accounts = tmp_path / "config" / "resources" / "agendize.account.json"
     accounts.write_text(accounts.read_text().replace('"set": ["tools"],', '"set": [],'))  # now their order counts
-    done = shell.run("demo", "--once")
+    done = shell.run("demo", "--once", *options)
 
     assert done.returncode == 1
     assert "webhook-watch: error: demo: no version, no delivery, no callback" in done.stderr

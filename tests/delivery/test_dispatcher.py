@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from service.model import DeliveryStatus
 from service.store import deliveries
 from service.store.deliveries import Attempt, Settlement
-from service.model import DeliveryStatus
 from tests.support import running
 from tests.support.receiver import HANG, RESET, Answer, Call, Receiver
 from tests.support.running import Client

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.polling import Rig
-from tests.support.upstream import TYPES, Upstream
+from tests.support.upstream import TYPES, Upstream, updated
 
 
 @pytest.mark.parametrize("type_", TYPES)
@@ -84,7 +84,7 @@ async def test_an_incremental_sweep_asks_for_what_was_updated_since_the_newest_o
         sweep = await rig.next_sweep(source)
         assert (sweep["full"], sweep["updated"], sweep["deleted"]) == (False, 1, 0), sweep
         (since, sort) = (upstream.calls[0].query["filter[updatedAt]"], upstream.calls[0].query["sort"])
-        assert since < upstream.time(3) + "..inf"  # the newest of its first page was the third
+        assert since < updated(3) + "..inf"  # the newest of its first page was the third
         assert sort == "updatedAt"
         assert await rig.changes() == [("updated", "2")]
 

@@ -22,7 +22,7 @@ async def cut_off(rig: Rig, source: str, commits: int) -> bool:
     store = rig.means.store
     last = store.commits() + commits
     task = asyncio.create_task(rig.work(row))
-    while store.commits() < last and not task.done():  # noqa: ASYNC110  no tick later than the transaction
+    while store.commits() < last and not task.done():
         await asyncio.sleep(0)
     task.cancel()
     rig.worker = f"{rig.worker}'s successor"

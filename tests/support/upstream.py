@@ -121,11 +121,7 @@ class Upstream:
     def _touch(self, number: int) -> None:
         self.ticks += 1
         if self.type == "outreach.user":
-            self.users[number]["attributes"]["updatedAt"] = self.time(self.ticks)
-
-    def time(self, ticks: int) -> str:
-        """Ten minutes lie between two updates."""
-        return (EPOCH + timedelta(minutes=10 * ticks)).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+            self.users[number]["attributes"]["updatedAt"] = updated(self.ticks)
 
     def http_time(self, ticks: int) -> str:
         """The same as an HTTP date."""
@@ -210,6 +206,11 @@ class Upstream:
 
     def link(self, query: Mapping[str, str]) -> str:
         return f"{self.origin}{PATH[self.type]}?" + "&".join(f"{k}={quote(v, safe='')}" for k, v in query.items())
+
+
+def updated(ticks: int) -> str:
+    """The time of an update: ten minutes lie between two."""
+    return (EPOCH + timedelta(minutes=10 * ticks)).strftime("%Y-%m-%dT%H:%M:%S.000Z")
 
 
 def _turned(value: Any, turns: int) -> Any:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from service.changes.dialects import data, items, jsonapi, statuscode
+from service.changes.dialects import data, items, jsonapi, scim, statuscode
 from service.changes.dialects.codec import Dialect
 
 DIALECTS: Mapping[str, Dialect] = {
     "data": data.Data(),
     "items": items.Items(),
     "jsonapi": jsonapi.JsonApi(),
+    "scim": scim.Scim(),
     "statusCode": statuscode.StatusCode(),
 }

@@ -44,7 +44,8 @@ def shown(rtype: ResourceType, query: Query, *, also: Iterable[str] = ()) -> Sho
 def listed(rtype: ResourceType, query: Query) -> tuple[Shown, Keyset]:
     """What of each resource, and which of them, but for the filters."""
     what = shown(rtype, query, also=(*LISTING, *rtype.filters))
-    order = Order(tuple(_key(rtype, name.strip()) for name in query["sort"].split(","))) if "sort" in query else Order()
+    names = query["sort"].split(",") if "sort" in query else ()
+    order = Order(tuple(_key(rtype, name.strip()) for name in names), numeric=rtype.integer_ids)
     if "page[after]" in query and "page[before]" in query:
         raise BadParameter("page[before]", "cannot be given together with page[after]")
     return what, Keyset(

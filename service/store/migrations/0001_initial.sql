@@ -124,15 +124,8 @@ CREATE INDEX deliveries_watch ON deliveries (watch_id, id);
 CREATE INDEX deliveries_object ON deliveries (tenant, object_id, id);
 CREATE INDEX deliveries_lane ON deliveries (watch_id, lane, version) WHERE status = 'pending';
 CREATE INDEX deliveries_claimable ON deliveries (watch_id, due, id) WHERE status = 'pending' AND worker IS NULL AND due IS NOT NULL;
-CREATE INDEX deliveries_change ON deliveries (change_id);
-CREATE INDEX deliveries_held ON deliveries (worker) WHERE worker IS NOT NULL;
 
--- The request body as it was first rendered: every attempt of a delivery sends these bytes.
-CREATE TABLE bodies (
-    delivery_id TEXT PRIMARY KEY,
-    body        TEXT NOT NULL
-);
-
+-- body: as it was first rendered, in the row of the attempt that rendered it; every later one sends the same.
 CREATE TABLE attempts (
     delivery_id      TEXT NOT NULL,
     number           INTEGER NOT NULL CHECK (number > 0),
@@ -141,6 +134,7 @@ CREATE TABLE attempts (
     method           TEXT NOT NULL,
     address          TEXT NOT NULL,
     request_headers  TEXT NOT NULL,
+    body             TEXT,
     status_code      INTEGER,
     response_headers TEXT NOT NULL,
     response_body    TEXT NOT NULL,
@@ -161,4 +155,3 @@ CREATE TABLE journal (
     attempts     INTEGER NOT NULL,
     next_attempt BIGINT
 );
-CREATE INDEX journal_tenant ON journal (tenant, seq);

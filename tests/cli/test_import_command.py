@@ -132,6 +132,38 @@ def test_a_pipe_that_is_interrupted_leaves_what_it_brought_and_a_failed_job(shel
     assert job["detail"].startswith("the connection broke before the end of the body")
 
 
+def test_an_import_whose_service_is_killed_has_failed_at_the_next_start(shell):
+    lines = b"".join(b'{"id": "a%d"}\n' % number for number in range(150))
+    with (
+        shell.serving() as served,
+        subprocess.Popen(
+            [sys.executable, "-m", "service", "import", TYPE, "-", "--url", served.url],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=shell.environ(),
+            cwd=shell.directory,
+        ) as sending,
+    ):
+        sending.stdin.write(lines)
+        sending.stdin.flush()
+        while b"running" not in jobs(served):
+            pass
+        served.kill()
+        served.wait()
+        sending.stdin.close()
+        assert sending.wait(20) == 1
+        assert b"Traceback" not in sending.stderr.read()
+    with shell.serving() as again:
+        (job,) = json.loads(jobs(again))["items"]
+        assert job["state"] == "failed"
+        assert job["detail"] == (
+            "the service was stopped before its end: what was done by then stays; import the whole file again"
+        )
+        piped = shell.directory / "again.ndjson"
+        piped.write_bytes(lines)
+        assert shell.run("import", TYPE, str(piped), "--url", again.url).returncode == 0
+
+
 def jobs(served) -> bytes:
     request = urllib.request.Request(f"{served.url}/api/v1/jobs", headers={"Authorization": f"Bearer {KEY}"})
     with urllib.request.urlopen(request) as answer:
