@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 
 import orjson
@@ -23,6 +24,8 @@ from service.model import Document, Json
 from service.store import resources
 from service.store.lists import Text
 from service.store.resources import Stored
+
+log = logging.getLogger(__name__)
 
 Action = Callable[[Call, ResourceType, Operation], Awaitable[web.StreamResponse]]
 
@@ -75,17 +78,25 @@ async def _stream(call: Call, dialect: Dialect, listing: Listing, scan: lists.Sc
     if call.request.method == "HEAD":
         await answer.prepare(call.request)
         return answer
-    begun = False
-    async for portion in scan.portions():
-        chunk = _written(listing, portion)
-        if not answer.prepared:  # only now: reading may have failed
-            await answer.prepare(call.request)
-            await answer.write(listing.prefix)
-        if chunk:
-            await answer.write(b"," + chunk if begun else chunk)
-            begun = True
-    await answer.write(listing.suffix(Found()))
-    await answer.write_eof()
+    try:
+        begun = False
+        async for portion in scan.portions():
+            chunk = _written(listing, portion)
+            if not answer.prepared:  # only now: reading may have failed
+                await answer.prepare(call.request)
+                await answer.write(listing.prefix)
+            if chunk:
+                await answer.write(b"," + chunk if begun else chunk)
+                begun = True
+        await answer.write(listing.suffix(Found()))
+        await answer.write_eof()
+    except Exception:
+        if not answer.prepared:
+            raise
+        # Half of a list is out: only a connection that breaks tells the reader that the rest will not come.
+        log.exception("%s %s broke off", call.request.method, call.request.path)
+        if call.request.transport is not None:
+            call.request.transport.abort()
     return answer
 
 

@@ -28,17 +28,28 @@ class Metrics:
         self.requests = Counter(
             "webhook_watch_requests", "API requests by status", ["method", "status"], registry=self._registry
         )
-        self._gauges: list[tuple[Gauge, Callable[[], float]]] = []
+        self._children: dict[tuple[Counter, tuple[str, ...]], Counter] = {}
 
     def changed(self, changes: Sequence[Change]) -> None:
         """These were committed."""
         for (type_, event), count in Counted((change.type, change.event) for change in changes).items():
-            self.changes.labels(type_, event).inc(count)
+            self._child(self.changes, type_, event).inc(count)
 
     def attempted(self, outcome: Outcome) -> None:
         """An attempt has ended."""
-        self.attempts.labels(outcome.reason or "ok").inc()
+        self._child(self.attempts, outcome.reason or "ok").inc()
         self.attempt_seconds.observe(outcome.duration / 1000)
+
+    def answered(self, method: str, status: int) -> None:
+        """An API request has been answered."""
+        self._child(self.requests, method, str(status)).inc()
+
+    def _child(self, counter: Counter, *labels: str) -> Counter:
+        """A counter's child for these labels; looking it up by ``labels`` each time takes longer than counting."""
+        key = (counter, labels)
+        if key not in self._children:
+            self._children[key] = counter.labels(*labels)
+        return self._children[key]
 
     def gauge(self, name: str, doc: str, value: Callable[[], float]) -> None:
         """A figure that is asked for when the page is."""

@@ -180,7 +180,6 @@ def _refused(request: web.Request, error: errors.WatchError, dialect: Dialect | 
 @web.middleware
 async def _errors(request: web.Request, handler: Raw) -> web.StreamResponse:
     """Whatever went wrong outside of a handler's own words becomes a problem too, and never a trace."""
-    counter = request.app[SERVICES].metrics.requests
     try:
         answer = await handler(request)
     except web.HTTPMethodNotAllowed as error:
@@ -197,5 +196,5 @@ async def _errors(request: web.Request, handler: Raw) -> web.StreamResponse:
     except Exception:
         log.exception("%s %s failed", request.method, request.path)
         answer = answers.problem(errors.WatchError(OUR_FAULT))
-    counter.labels(request.method, str(answer.status)).inc()
+    request.app[SERVICES].metrics.answered(request.method, answer.status)
     return answer
