@@ -7,7 +7,6 @@ supervises it starts it again, which loses nothing.
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import resource
@@ -137,7 +136,6 @@ async def _start(settings: Settings, group: asyncio.TaskGroup, stack: AsyncExitS
         ) from error
     host, port = runner.addresses[0][:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    _spare_the_collector()
     log.info("listening on %s with %d resource types and %d watches", url, len(known), len(registry))
     return Running(services, url, new_key)
 
@@ -172,13 +170,6 @@ async def _stop_dispatcher(dispatcher: Dispatcher, task: asyncio.Task[None], gra
 async def _cancel(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.wait((task,))
-
-
-def _spare_the_collector() -> None:
-    """What is here now stays; what a write leaves behind is freed by its reference counts: look for cycles seldom."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(100_000, 50, 100)
 
 
 def _raise_file_limit() -> None:

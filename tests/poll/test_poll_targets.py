@@ -307,6 +307,24 @@ async def test_who_was_held_and_shows_up_again_is_not_deleted_by_a_late_confirma
         assert sum(event == "deleted" for event, _ in told) == 9
 
 
+async def test_who_was_held_and_is_shown_by_half_a_sweep_is_not_deleted_by_a_late_confirmation(rig: Rig):
+    async with Upstream("rinkel.user", users=20) as upstream:
+        source = await rig.baseline(upstream)
+        everyone = dict(upstream.users)
+        upstream.users = {number: everyone[number] for number in range(11, 21)}
+        await rig.keeper.sweep("default", source)
+        assert (await rig.next_sweep(source))["heldDeletions"] == 10
+        upstream.users = everyone
+        upstream.faults = [None, *[status(500)] * 4]
+        await rig.keeper.sweep("default", source)
+        assert (await rig.next_sweep(source))["state"] == "failed"
+        await rig.keeper.confirm("default", source)
+        upstream.always = status(500)
+        await rig.turn(source)
+        gone = {upstream.id_of(number) for number in range(4, 11)}  # the first page has shown three
+        assert set(await rig.changes()) == {("deleted", id_) for id_ in gone}
+
+
 # Credentials
 
 
