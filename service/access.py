@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from service import clock, errors, ids
 from service.model import Principal, Role
@@ -28,7 +28,7 @@ class NewKey:
     """A key that was just made; ``key`` is not stored and cannot be shown again."""
 
     row: ApiKeyRow
-    key: str
+    key: str = field(repr=False)
 
 
 class Access:
@@ -36,7 +36,8 @@ class Access:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._known: dict[str, Principal] = {}  # by hash; forgotten whenever a key changes
+        self._known: dict[str, Principal] = {}  # by hash; forgotten whenever a key is revoked
+        self._generation = 0  # how often that was
 
     async def bootstrap(self, configured: str | None) -> str | None:
         """See to it that there is a bootstrap key; the key itself if one had to be made, to be shown once."""
@@ -63,10 +64,13 @@ class Access:
         hashed = _hash(key)
         principal = self._known.get(hashed)
         if principal is None:
+            generation = self._generation
             row = await keys.api_key_by_hash(self._store, hashed)
             if row is None:
                 raise errors.Unauthorized("this API key is unknown or was revoked")
-            principal = self._known[hashed] = Principal(row.id, row.tenant, row.role)
+            principal = Principal(row.id, row.tenant, row.role)
+            if generation == self._generation:  # else a key was revoked while we looked, perhaps this one
+                self._known[hashed] = principal
         return principal
 
     async def create(self, caller: Principal, name: str | None, tenant: str | None, role: Role) -> NewKey:
@@ -106,9 +110,13 @@ class Access:
 
         async def action(transaction: Transaction) -> None:
             await keys.delete_api_key(transaction, key_id)
-            transaction.after_commit(self._known.clear)
+            transaction.after_commit(self._forget)
 
         await self._store.write(action)
+
+    def _forget(self) -> None:
+        self._known.clear()
+        self._generation += 1
 
 
 def new_key() -> str:

@@ -208,7 +208,7 @@ class Request:
 
     method: str
     url: str  # percent-encoded already; sent as it is
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = field(repr=False)
     body: bytes | None  # None: no body at all (GET and DELETE)
     timeout: float = DEFAULT_TIMEOUT  # seconds, for the whole exchange
 

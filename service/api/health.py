@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from aiohttp import web
 
 from service import __version__, errors
@@ -19,7 +21,7 @@ async def alive(_request: web.Request) -> web.Response:
 async def ready(request: web.Request) -> web.Response:
     """The database takes writes; 503 while it does not, or while the service stops."""
     try:
-        await request.app[SERVICES].store.write(_nothing)
+        await request.app[SERVICES].store.submit(_nothing, None)
     except errors.WatchError as error:
         return answers.problem(errors.Unavailable(error.detail))
     return answers.ok({"status": "ready", "version": __version__})
@@ -31,5 +33,6 @@ async def metrics(call: Call) -> web.Response:
     return web.Response(body=body, headers={"Content-Type": content_type})
 
 
-async def _nothing(_transaction: Transaction) -> None:
+async def _nothing(_transaction: Transaction, items: Sequence[None]) -> list[None]:
     """A transaction that was opened and committed is answer enough."""
+    return list(items)

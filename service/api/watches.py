@@ -123,9 +123,9 @@ async def test(call: Call) -> web.Response:
         [],
         rtype.collection,
     )
-    recipient = call.services.registry.get(watch.id)
 
     async def action(transaction: Transaction) -> str:
+        recipient = call.services.registry.get(watch.id)  # in here, where nobody else can delete it
         if recipient is None:
             raise errors.NotFound(f"there is no watch {watch.id}")
         await changes.insert(transaction, [change])

@@ -51,7 +51,7 @@ def request(
     sent = b"" if bodiless else payload
     headers = {} if bodiless else {"content-type": "application/json"}
     headers["user-agent"] = USER_AGENT
-    headers.update(watch.headers)
+    headers.update({name.lower(): value for name, value in watch.headers.items()})  # they take the place of ours
     if authorization is not None:
         headers["authorization"] = authorization
     headers.update(sign.headers(keys if watch.signature.enabled else (), job.id, now // 1000, sent))

@@ -17,6 +17,7 @@ class Channel:
     running: int = 0  # attempts under way
     unsettled: int = 0  # attempts that have ended, whose outcome is not durable yet
     backlog: bool = False  # the table has claimable ones that are due
+    is_proven: bool = False  # the last attempt succeeded
     hold_until: int = 0  # nothing is sent before
     wake_at: int | None = None  # the earliest timer set for it
 

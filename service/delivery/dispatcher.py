@@ -17,16 +17,17 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 from service import clock, errors, ids
 from service.delivery.attempt import Verdict
 from service.delivery.channel import Channel
 from service.delivery.recipient import Recipients, is_active
 from service.delivery.sender import Sender
-from service.model import DeliveryStatus, StatusReason
+from service.model import DeliveryStatus, StatusReason, Watch
 from service.store import deliveries, watches
 from service.store.deliveries import Job, Settlement
 from service.store.driver import Transaction
@@ -37,8 +38,21 @@ log = logging.getLogger(__name__)
 MOST_JOBS = 5000  # in memory at once, all channels together; past it each channel may still hold a few:
 FEWEST_JOBS = 4  # or receivers that never answer would fill the memory and starve the others
 CLAIMS_AT_ONCE = 100
+MOST_CLAIMED = 128  # deliveries of a watch that one claim reads
 UNSETTLED = 4  # times the concurrency: outcomes of a channel that may wait to become durable
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds between tries to settle while the database cannot write
+
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """An attempt that is over."""
+
+    settlement: Settlement
+    verdict: Verdict
+    watch: Watch  # as it was when the attempt began
 
 
 class Dispatcher:
@@ -78,26 +92,29 @@ class Dispatcher:
                 self._channel(row.id).hold_until = row.hold_until
         for watch_id, due in (await deliveries.backlog(self._store)).items():
             self.wake(watch_id, due)
-        async with asyncio.TaskGroup() as group:
-            self._group = group
-            for channel in self._channels.values():
-                self._pump(channel)
-            while not self._stopping:
-                self._fire_timers()
-                await self._feed()
-                await self._rest()
+        try:
+            async with asyncio.TaskGroup() as self._group:
+                for channel in self._channels.values():
+                    self._pump(channel)
+                while not self._stopping:
+                    self._fire_timers()
+                    await self._feed()
+                    await self._rest()
+        finally:
             self._group = None
 
     async def stop(self, grace: float) -> None:
         """Begin nothing new; let what is under way end within ``grace`` seconds, then leave it to the next process."""
         self._stopping = True
         self._nudge.set()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + grace
+        while self._active and loop.time() < deadline:  # what ends may leave something to settle
+            await asyncio.wait(self._active, timeout=deadline - loop.time())
+        for task in self._active:
+            task.cancel()
         if self._active:
-            _, late = await asyncio.wait(self._active, timeout=grace)
-            for task in late:
-                task.cancel()
-            if late:
-                log.warning("%d deliveries were cut off at the stop; they will be sent again", len(late))
+            log.warning("%d deliveries were cut off at the stop; they will be sent again", len(self._active))
 
     # What the outbox and the watches say to it
 
@@ -107,8 +124,8 @@ class Dispatcher:
         if self._group is None or self._stopping:
             return 0
         if channel is None:
-            return self._capacity(0)
-        return 0 if channel.backlog or channel.hold_until > self._now() else self._capacity(channel.held)
+            channel = Channel(watch_id)
+        return 0 if channel.backlog or channel.hold_until > self._now() else self._capacity(channel)
 
     def offer(self, jobs: Sequence[Job]) -> None:
         """Send these, which are leased to us already."""
@@ -133,9 +150,14 @@ class Dispatcher:
             heapq.heappush(self._timers, (due, watch_id))
             self._nudge.set()
 
-    def watch_changed(self, watch_id: str) -> None:
-        """A watch was enabled, disabled, changed or deleted: take up its deliveries again, or lay them down."""
+    def watch_changed(self, watch_id: str, *, moved: bool = False) -> None:
+        """A watch was enabled, disabled, changed or deleted: take up its deliveries again, or lay them down.
+
+        ``moved``: its address is another one, which has not asked for a pause.
+        """
         channel = self._channel(watch_id)
+        if moved:
+            channel.hold_until = 0
         if is_active(self._recipients.recipient(watch_id)):
             self.wake(watch_id, self._now())
         elif channel.waiting:
@@ -161,15 +183,16 @@ class Dispatcher:
             claims = []
             for channel in asking:
                 del self._hungry[channel.watch_id]
-                limit = self._capacity(channel.held)
+                limit = min(self._capacity(channel), MOST_CLAIMED)
                 if limit > 0 and self._may_send(channel):
                     claims.append(self._claim(channel, limit))
             for jobs in await asyncio.gather(*claims):
                 self.offer(jobs)
 
-    def _capacity(self, held: int) -> int:
-        """How many more jobs a channel that holds so many may take."""
-        return max(0, min(self._buffer - held, max(MOST_JOBS - self._jobs, FEWEST_JOBS - held)))
+    def _capacity(self, channel: Channel) -> int:
+        """How many more jobs a channel may take: a receiver that has not answered well gets no more than it can use."""
+        most = self._buffer if channel.is_proven else min(self._buffer, 2 * self._concurrency)
+        return max(0, min(most - channel.held, max(MOST_JOBS - self._jobs, FEWEST_JOBS - channel.held)))
 
     async def _claim(self, channel: Channel, limit: int) -> list[Job]:
         try:
@@ -260,49 +283,62 @@ class Dispatcher:
         if recipient is None:  # deleted meanwhile: its deliveries are canceled already
             self._jobs -= 1
             return
-        if not is_active(recipient):
+        if not self._may_send(channel):
             self._jobs -= 1
             await self._give_back([job])
             return
         settlement, verdict = await self._sender.attempt(job, recipient)
-        if verdict.hold_until is not None:
+        channel.is_proven = settlement.status is DeliveryStatus.SUCCEEDED
+        if verdict.hold_until is not None and self._is_at(recipient.watch):
             await self._hold(channel, verdict.hold_until)
         channel.unsettled += 1
-        if verdict.gone or channel.unsettled > UNSETTLED * self._concurrency:
-            await self._settle(channel, settlement, verdict)
+        ending = self._settle(channel, Ended(settlement, verdict, recipient.watch))
+        if channel.unsettled > UNSETTLED * self._concurrency:
+            await ending
         else:
-            self._spawn(self._settle(channel, settlement, verdict))
+            self._spawn(ending)
 
-    async def _settle(self, channel: Channel, settlement: Settlement, verdict: Verdict) -> None:
+    async def _settle(self, channel: Channel, ended: Ended) -> None:
         """Make an outcome durable, however long the database cannot write, and do what follows from it."""
-        pause = FIRST_PAUSE
-        try:
-            while True:
-                try:
-                    await self._store.submit(self._settle_batch, settlement)
-                    break
-                except errors.Unavailable as error:
-                    if self._stopping:
-                        log.warning("delivery %s ended without being settled; it will be sent again", settlement.job.id)
-                        return
-                    log.warning("cannot settle deliveries: %s", error.detail)
-                    await asyncio.sleep(pause)
-                    pause = min(pause * 2, LONGEST_PAUSE)
-        finally:
-            channel.unsettled -= 1
-            self._jobs -= 1
-        if verdict.gone:
-            await self._recipients.disable(channel.watch_id, StatusReason.GONE)
-        if settlement.due is not None:
-            self.wake(channel.watch_id, settlement.due)
+        settled = await self._insist(self._settle_batch, ended, f"settle delivery {ended.settlement.job.id}")
+        channel.unsettled -= 1
+        self._jobs -= 1
+        if settled and ended.settlement.due is not None:
+            self.wake(channel.watch_id, ended.settlement.due)
         self._refill(channel)
 
-    async def _settle_batch(self, transaction: Transaction, items: Sequence[Settlement]) -> list[None]:
+    async def _insist(
+        self, batch: Callable[[Transaction, Sequence[Item]], Awaitable[Sequence[None]]], item: Item, what: str
+    ) -> bool:
+        """Write until it is written; False when the service stops before the database takes it."""
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                await self._store.submit(batch, item)
+                return True
+            except errors.Unavailable as error:
+                if self._stopping:
+                    log.warning("could not %s before the stop; the next start takes it over", what)
+                    return False
+                log.warning("cannot %s: %s", what, error.detail)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, LONGEST_PAUSE)
+
+    async def _settle_batch(self, transaction: Transaction, items: Sequence[Ended]) -> list[None]:
         now = self._now()
-        mine = {item.job.watch_id for item in items if self._may_go_on(item)}
-        onward = await deliveries.settle(transaction, items, mine, self.worker_id, now)
-        transaction.after_commit(lambda: self._after_settling(items, onward))
+        gone = {item.watch.id for item in items if item.verdict.gone and self._is_at(item.watch)}
+        for watch_id in gone:  # before the next of its lanes gets its turn
+            await self._recipients.disable(transaction, watch_id, StatusReason.GONE)
+        settlements = [item.settlement for item in items]
+        mine = {one.job.watch_id for one in settlements if one.job.watch_id not in gone and self._may_go_on(one)}
+        onward = await deliveries.settle(transaction, settlements, mine, self.worker_id, now)
+        transaction.after_commit(lambda: self._after_settling(settlements, onward))
         return [None] * len(items)
+
+    def _is_at(self, watch: Watch) -> bool:
+        """Whether the watch is still where this attempt found it: what an old address asks for is not the new one's."""
+        recipient = self._recipients.recipient(watch.id)
+        return recipient is not None and recipient.watch.address == watch.address
 
     def _may_go_on(self, item: Settlement) -> bool:
         """Whether the next of its lane may be leased to us at once."""
@@ -341,14 +377,10 @@ class Dispatcher:
             self.wake(channel.watch_id, channel.hold_until)
 
     async def _give_back(self, jobs: Sequence[Job]) -> None:
-        try:
-            await self._store.submit(self._release_batch, [job.id for job in jobs])
-        except errors.Unavailable as error:
-            log.warning("cannot give deliveries back (%s); the next start frees them", error.detail)
-            return
-        for job in jobs:
-            if is_active(self._recipients.recipient(job.watch_id)):
-                self.wake(job.watch_id, self._now())
+        if await self._insist(self._release_batch, [job.id for job in jobs], "give deliveries back"):
+            for job in jobs:
+                if is_active(self._recipients.recipient(job.watch_id)):
+                    self.wake(job.watch_id, self._now())
 
     async def _release_batch(self, transaction: Transaction, items: Sequence[list[str]]) -> list[None]:
         await deliveries.release(transaction, self.worker_id, [id_ for item in items for id_ in item])

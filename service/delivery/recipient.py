@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from service.model import Change, StatusReason, Watch
+from service.store.driver import Transaction
 
 
 class RenderError(Exception):
@@ -45,8 +46,8 @@ class Recipients(Protocol):
         """One watch, or None once it is deleted."""
         ...
 
-    async def disable(self, watch_id: str, reason: StatusReason) -> None:
-        """Stop telling it, and say why."""
+    async def disable(self, transaction: Transaction, watch_id: str, reason: StatusReason) -> None:
+        """Stop telling it, and say why; holds once the transaction is committed."""
         ...
 
 

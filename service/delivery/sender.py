@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import aiohttp
 
@@ -25,7 +25,7 @@ class Exchange:
 
     payload: bytes | None = None
     request: Request | None = None
-    token: str | None = None
+    token: str | None = field(default=None, repr=False)
 
 
 class Sender:

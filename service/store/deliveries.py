@@ -211,11 +211,6 @@ async def journal_status(transaction: Transaction, delivery_id: str, fence: int,
     await transaction.many(Q.journal_attempt, [{"id": delivery_id, "fence": fence, "now": now, "kind": "status"}])
 
 
-async def count_pending(reader: Reader) -> int:
-    """How many deliveries wait."""
-    return int((await reader.fetch(Q.pending))[0][0])
-
-
 async def _advance(transaction: Transaction, lanes: Sequence[Lane], worker: str | None, now: int) -> list[str]:
     if not lanes:
         return []

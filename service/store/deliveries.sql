@@ -113,6 +113,3 @@ WHERE id = :id AND status <> 'pending';
 
 -- name: hurry       a pending one is sent now instead of later
 UPDATE deliveries SET due = :now WHERE id = :id AND status = 'pending' AND worker IS NULL;
-
--- name: pending     how many wait
-SELECT count(*) FROM deliveries WHERE status = 'pending';

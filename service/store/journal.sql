@@ -10,7 +10,7 @@ ORDER BY d.id DESC LIMIT :limit;
 
 -- name: history    one delivery with all of its attempts, a row for each: read at once, so that they fit together
 SELECT d.id, d.tenant, d.watch_id, d.object_type, d.object_id, d.object_event, d.status, d.reason, d.due, d.created,
-       d.attempts, d.fence, w.name AS watch_name, w.address AS watch_address, w.deleted AS watch_deleted, a.body,
+       d.attempts, d.fence, w.name AS watch_name, w.address AS watch_address, a.body,
        a.number, a.started, a.duration, a.method, a.address, a.request_headers, a.status_code, a.response_headers,
        a.response_body, a.reason AS attempt_reason, a.error_message
 FROM deliveries AS d

@@ -39,11 +39,6 @@ async def add_tenant(transaction: Transaction, tenant: str, now: int) -> None:
     await transaction.fetch(Q.add_tenant, {"id": tenant, "now": now})
 
 
-async def has_tenant(reader: Reader, tenant: str) -> bool:
-    """Whether there is such a tenant."""
-    return bool(await reader.fetch(Q.tenant, {"id": tenant}))
-
-
 async def save_api_key(transaction: Transaction, row: ApiKeyRow, hashed: str) -> None:
     """Store a key; one with the same id is replaced."""
     await transaction.fetch(

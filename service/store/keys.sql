@@ -1,9 +1,6 @@
 -- name: add_tenant
 INSERT INTO tenants (id, created) VALUES (:id, :now) ON CONFLICT (id) DO NOTHING;
 
--- name: tenant
-SELECT id FROM tenants WHERE id = :id;
-
 -- name: save_api_key
 INSERT INTO api_keys (id, tenant, name, role, hash, created) VALUES (:id, :tenant, :name, :role, :hash, :created)
 ON CONFLICT (id) DO UPDATE SET hash = excluded.hash;

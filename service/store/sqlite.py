@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import logging
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -21,6 +22,8 @@ import aiosqlite
 from service import errors
 from service.store.driver import Params, Row
 from service.store.sql import Query
+
+log = logging.getLogger(__name__)
 
 CHECKPOINT_INTERVAL = 1.0  # seconds
 LARGE_WAL = 16 * 1024 * 1024  # bytes, past which the writer ends what the background has begun
@@ -131,11 +134,15 @@ class SqliteDatabase:
                     f"the database cannot take writes now ({error}); nothing was stored"
                 ) from error
             raise
+        # It is durable: whatever fails from here on must not look as if it were not.
         for action in transaction.actions:
-            action()
+            try:
+                action()
+            except Exception:
+                log.exception("what follows a commit failed")
         if self._wal_is_large:
             self._wal_is_large = False
-            await self._writer.execute_fetchall("PRAGMA wal_checkpoint(PASSIVE)")
+            await _checkpoint(self._writer)
 
     async def script(self, text: str) -> None:
         """Run several statements as one transaction; Unavailable when one of them fails, and then none has run."""
@@ -155,10 +162,17 @@ class SqliteDatabase:
             await connection.execute_fetchall(f"PRAGMA busy_timeout = {BUSY_TIMEOUT}")
             while True:
                 await asyncio.sleep(CHECKPOINT_INTERVAL)
-                await connection.execute_fetchall("PRAGMA wal_checkpoint(PASSIVE)")
+                await _checkpoint(connection)
                 # Under unbroken load it never reaches the end of the log, which would grow without bound. What
                 # little is left the writer itself copies between two transactions, and begins the log anew.
                 self._wal_is_large = wal.exists() and wal.stat().st_size > LARGE_WAL
+
+
+async def _checkpoint(connection: aiosqlite.Connection) -> None:
+    try:
+        await connection.execute_fetchall("PRAGMA wal_checkpoint(PASSIVE)")
+    except sqlite3.OperationalError as error:  # a full disk, say: the log holds everything until there is room
+        log.warning("cannot checkpoint the database: %s", error)
 
 
 @asynccontextmanager
@@ -184,7 +198,10 @@ async def sole_owner(path: Path) -> AsyncIterator[None]:
     The lock is the kernel's, so it ends with the process however that ends.
     """
     lock = Path(f"{path}.lock")
-    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise errors.ConfigError(f"database {path}: cannot be written here: {error.strerror}") from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -195,8 +212,3 @@ async def sole_owner(path: Path) -> AsyncIterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def scalar(rows: list[Row]) -> Any:
-    """The first column of the first row, or None."""
-    return rows[0][0] if rows else None

@@ -60,6 +60,8 @@ def path_of(url: str) -> Path:
     match = re.fullmatch(r"sqlite:///(.+)", url)
     if not match:
         raise errors.ConfigError(f"database.url {url!r}: write sqlite:///file.db or sqlite:////absolute/file.db")
+    if match[1] == ":memory:":
+        raise errors.ConfigError("database.url: a database in memory would lose everything; name a file")
     return Path(match[1])
 
 

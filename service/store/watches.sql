@@ -5,6 +5,7 @@ UPDATE meta SET value = CAST(CAST(value AS BIGINT) + 1 AS TEXT) WHERE name = 'wa
 INSERT INTO watches (id, tenant, object_type, status, name, address, spec, sealed, created, updated, revision)
 VALUES (:id, :tenant, :object_type, :status, :name, :address, :spec, :sealed, :created, :updated, :revision)
 ON CONFLICT (id) DO UPDATE SET
+    hold_until = CASE WHEN watches.address = excluded.address THEN watches.hold_until ELSE 0 END,
     status = excluded.status, name = excluded.name, address = excluded.address, spec = excluded.spec,
     sealed = excluded.sealed, updated = excluded.updated, revision = excluded.revision;
 

@@ -61,7 +61,6 @@ class Writer:
         self._closed = False
         self._committed = asyncio.Event()
         self.commits = 0
-        self.items = 0
 
     async def submit(
         self,
@@ -136,7 +135,6 @@ class Writer:
                 for index, answer in zip(indexes, answers, strict=True):
                     results[index] = answer
         self.commits += 1
-        self.items += len(group)
         self._committed.set()  # wakes whoever waits, and the next ones wait for the next
         self._committed = asyncio.Event()
         return results

@@ -7,7 +7,7 @@ other write begins: a change is told to exactly the watches that were answered 2
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from service import clock, errors, ids, jsontext
@@ -28,8 +28,8 @@ from service.watches.registry import Prepared, Registry
 class Listener(Protocol):
     """Who must know when a watch has changed: the dispatcher."""
 
-    def watch_changed(self, watch_id: str) -> None:
-        """A watch was made, changed or deleted."""
+    def watch_changed(self, watch_id: str, *, moved: bool = False) -> None:
+        """A watch was made, changed or deleted; ``moved``: it has another address."""
         ...
 
 
@@ -39,7 +39,9 @@ class Registered:
 
     watch: Watch
     warnings: tuple[FieldError, ...]
-    signing_secret: str | None = None  # of the key that was made for it, to be shown this once
+    signing_secret: str | None = field(
+        default=None, repr=False
+    )  # of the key that was made for it, to be shown this once
 
 
 class Registrar:
@@ -122,18 +124,15 @@ class Registrar:
         """A watch, ready to be told; None once it is deleted."""
         return self._registry.get(watch_id)
 
-    async def disable(self, watch_id: str, reason: StatusReason) -> None:
-        """Stop telling a watch; what it has pending is held. Nothing happens to one that is deleted or disabled."""
+    async def disable(self, transaction: Transaction, watch_id: str, reason: StatusReason) -> None:
+        """Stop telling a watch; what it has pending is held. Nothing happens to one that is deleted or disabled.
 
-        async def action(transaction: Transaction) -> None:
-            prepared = self._registry.get(watch_id)
-            if prepared is not None and prepared.watch.status is WatchStatus.ENABLED:
-                watch = replace(
-                    prepared.watch, status=WatchStatus.DISABLED, status_reason=reason, updated=clock.now_ms()
-                )
-                await self._store_watch(transaction, watch)
-
-        await self._store.write(action)
+        A part of a larger transaction: a change that is taken in with it may still be queued, and is held too.
+        """
+        prepared = self._registry.get(watch_id)
+        if prepared is not None and prepared.watch.status is WatchStatus.ENABLED:
+            watch = replace(prepared.watch, status=WatchStatus.DISABLED, status_reason=reason, updated=clock.now_ms())
+            await self._store_watch(transaction, watch)
 
     async def keep_refresh_token(self, watch_id: str, refresh_token: str, former: Collection[str]) -> None:
         """Store a rotated refresh token in the place of a former one; durable when this returns.
@@ -185,16 +184,18 @@ class Registrar:
         return self._open(row)
 
     def _adopt(self, prepared: Prepared) -> None:
+        former = self._registry.get(prepared.watch.id)
         self._registry.adopt(prepared)
-        self._tell(prepared.watch.id)
+        moved = former is not None and former.watch.address != prepared.watch.address
+        self._tell(prepared.watch.id, moved=moved)
 
     def _forget(self, watch_id: str) -> None:
         self._registry.remove(watch_id)
         self._tell(watch_id)
 
-    def _tell(self, watch_id: str) -> None:
+    def _tell(self, watch_id: str, *, moved: bool = False) -> None:
         for listener in self._listeners:
-            listener.watch_changed(watch_id)
+            listener.watch_changed(watch_id, moved=moved)
 
     def _open(self, row: WatchRow) -> Watch:
         opened: Any = jsontext.loads(self._vault.open(row.sealed)) if row.sealed else {}

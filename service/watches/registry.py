@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from service.delivery import masking
 from service.delivery.recipient import RenderError
@@ -16,7 +16,7 @@ class Prepared:
     """A watch that is ready to be told: see delivery.recipient.Recipient."""
 
     watch: Watch
-    secrets: frozenset[str]
+    secrets: frozenset[str] = field(repr=False)
     _template: template.Template
     _address: address.AddressTemplate
 

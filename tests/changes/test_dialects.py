@@ -162,6 +162,10 @@ class TestFirstPage:
             "sort": "updatedAt",
         }
 
+    def test_reaches_back_to_the_epoch_at_most(self):
+        url = JSONAPI.first_page(URL, "0001-01-01T00:00:00Z")
+        assert query_of(url)["filter[updatedAt]"] == "1970-01-01T00:00:00.000Z..inf"
+
     def test_takes_a_watermark_that_it_cannot_read_as_it_is(self):
         assert query_of(JSONAPI.first_page(URL, "r17"))["filter[updatedAt]"] == "r17..inf"
 

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 USER = types.load(ROOT / "config" / "resources")["genesys.user"]
 ROWS = json.loads((ROOT / "tests/corpus/genesys_rows.json").read_text(encoding="utf-8"))
 NEW = {"userName": "ada@example.com"}
-MADE = {"id": "user_1", "enabled": True, "changePasswordOnFirstLogin": False}
+MADE = {"id": "user_1", "enabled": True, "changePasswordOnFirstLogin": False, "skills": [], "devices": []}
 
 
 def insert(body):

@@ -118,7 +118,10 @@ class JsonApi:
             return Page(an_array(answer, "data"), None)
         if not isinstance(href, str):
             raise UpstreamError("links.next is no link")
-        here, there = urlsplit(url), urlsplit(urljoin(url, href))
+        try:
+            here, there = urlsplit(url), urlsplit(urljoin(url, href))
+        except ValueError:
+            raise UpstreamError("links.next is no link") from None
         following = there._replace(scheme=here.scheme, netloc=here.netloc, fragment="").geturl()
         if following == url:
             raise UpstreamError("links.next leads to the same page again")
@@ -184,7 +187,7 @@ def _at(error: type[WatchError], pointer: str, detail: str) -> WatchError:
 
 def _earlier(since: str) -> str:
     moment = scalars.moment(since)
-    return since if moment is None else clock.rfc3339(moment - OVERLAP)
+    return since if moment is None else clock.rfc3339(max(0, moment - OVERLAP))
 
 
 def _sound(value: Json) -> Document:
