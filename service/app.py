@@ -11,6 +11,7 @@ import logging
 import os
 import resource
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -37,15 +38,15 @@ from service.delivery.egress import Guard
 from service.delivery.keyring import KeyRing
 from service.delivery.sender import Sender
 from service.journal import retention
-from service.store import keys, store
-from service.store.driver import Transaction
+from service.store import sealed, store
 from service.store.store import Store
 from service.watches.registrar import Registrar
 from service.watches.registry import Registry
 
 log = logging.getLogger(__name__)
 
-CANARY = "webhook-watch"
+CANARY = b"webhook-watch"
+LOOKUPS = 256  # of names at once; a thread is made when it is needed
 LAST_ANSWERS = 2.0  # seconds that calls under way have when the server stops
 
 
@@ -75,12 +76,14 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
 
 async def _start(settings: Settings, group: asyncio.TaskGroup, stack: AsyncExitStack) -> Running:
     _raise_file_limit()
+    # Names are looked up in threads: those that hang must not keep the others waiting.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(LOOKUPS, thread_name_prefix="lookup"))
     for doubt in settings.doubts:
         log.warning("%s", doubt)
     known = types.load(settings.resources)
     opened = await stack.enter_async_context(store.opened(settings.database.url, group))
     box = vault.Vault.load(settings.secret.key, settings.database.key_file)
-    await _check_vault(opened, box)
+    await _check_vault(opened, box, rotating=len(settings.secret.key) > 1)
 
     access = Access(opened)
     new_key = await access.bootstrap(settings.admin.key)
@@ -140,18 +143,16 @@ async def _start(settings: Settings, group: asyncio.TaskGroup, stack: AsyncExitS
     return Running(services, url, new_key)
 
 
-async def _check_vault(opened: Store, box: vault.Vault) -> None:
-    """Refuse to start with an encryption key that cannot open what is stored."""
-    sealed = await keys.meta(opened, "canary")
-    if sealed is None:
-
-        async def action(transaction: Transaction) -> None:
-            await keys.set_meta(transaction, "canary", box.seal(CANARY.encode()))
-
-        await opened.write(action)
+async def _check_vault(opened: Store, box: vault.Vault, *, rotating: bool) -> None:
+    """Refuse to start with an encryption key that cannot open what is stored; with several, seal it by the first."""
+    stored = await sealed.canary(opened)
+    if stored is None:
+        await opened.write(lambda transaction: sealed.set_canary(transaction, box.seal(CANARY)))
         return
     try:
-        box.open(sealed)
+        box.open(stored)
+        if rotating:  # once this is durable, the former keys may be dropped
+            await opened.write(lambda transaction: sealed.seal_anew(transaction, lambda text: box.seal(box.open(text))))
     except vault.VaultError as error:
         raise errors.ConfigError(f"secret.key: {error.detail}") from error
 

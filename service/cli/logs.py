@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import time
 
+from aiohttp import http_exceptions
+
 
 class Line(logging.Formatter):
     """Time, level, logger, message.
@@ -38,6 +40,13 @@ def to_stderr(level: str) -> None:
     # Debugging is for our own modules: libraries would log statements with their values, which are secret.
     logging.basicConfig(handlers=[handler], level=max(severity, logging.INFO), force=True)
     logging.getLogger("service").setLevel(severity)
+    logging.getLogger("aiohttp.server").addFilter(_is_no_bad_request)
+
+
+def _is_no_bad_request(record: logging.LogRecord) -> bool:
+    """A request that is no HTTP is answered 400; aiohttp's trace would quote it, and the key that it holds."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, http_exceptions.HttpProcessingError)
 
 
 def _printable(text: str) -> str:

@@ -114,17 +114,6 @@ async def delete_crypto_key(transaction: Transaction, id_: str) -> None:
     await transaction.fetch(Q.delete_crypto_key, {"id": id_})
 
 
-async def meta(reader: Reader, name: str) -> str | None:
-    """A value that belongs to the database itself."""
-    rows = await reader.fetch(Q.get_meta, {"name": name})
-    return rows[0]["value"] if rows else None
-
-
-async def set_meta(transaction: Transaction, name: str, value: str) -> None:
-    """Set a value that belongs to the database itself."""
-    await transaction.fetch(Q.set_meta, {"name": name, "value": value})
-
-
 def _api_key(row: Row) -> ApiKeyRow:
     return ApiKeyRow(row["id"], row["tenant"], row["name"], Role(row["role"]), row["created"])
 

@@ -34,9 +34,3 @@ SELECT id, tenant, name, algorithm, sealed, created FROM crypto_keys;
 
 -- name: delete_crypto_key
 DELETE FROM crypto_keys WHERE id = :id;
-
--- name: get_meta
-SELECT value FROM meta WHERE name = :name;
-
--- name: set_meta
-INSERT INTO meta (name, value) VALUES (:name, :value) ON CONFLICT (name) DO UPDATE SET value = excluded.value;

@@ -69,7 +69,7 @@ async def redeliver(client: Client, delivery: Any) -> Any:
 async def tried(client: Client, delivery: Any, attempts: int) -> Any:
     """The delivery, once it was tried so often."""
     async with asyncio.timeout(5):
-        while len((await detail(client, delivery))["attempts"]) < attempts:  # noqa: ASYNC110  read over HTTP
+        while len((await detail(client, delivery))["attempts"]) < attempts:
             await asyncio.sleep(0.01)
     return await detail(client, delivery)
 

@@ -559,7 +559,7 @@ async def one_under_way(admin: Client, receiver: Receiver, watch: Any) -> AsyncI
 async def until(admin: Client, watch: Any, expected: list[str]) -> None:
     """Wait for the deliveries of a watch to stand so."""
     async with asyncio.timeout(5):
-        while await statuses(admin, watch) != expected:  # noqa: ASYNC110  the log is read over HTTP
+        while await statuses(admin, watch) != expected:
             await asyncio.sleep(0.01)
 
 
@@ -619,7 +619,7 @@ async def test_a_receiver_that_is_gone_disables_its_watch(admin: Client, receive
     (row,) = await admin.settled(1)
     assert (row["status"], row["reason"]) == ("failed", "status")
     async with asyncio.timeout(5):
-        while (await read(admin, watch))["status"] == "enabled":  # noqa: ASYNC110  it is read over HTTP
+        while (await read(admin, watch))["status"] == "enabled":
             await asyncio.sleep(0.01)
     assert (await read(admin, watch))["statusReason"] == "gone"
     await push(admin, "a2", ADA)
@@ -721,3 +721,11 @@ async def test_each_watch_hears_of_what_is_committed_after_its_own_registration(
         assert (await admin.get(f"/api/v1/deliveries?watchId={watch['id']}&objectId=a{number}")).body["items"]
     await receiver.wait_for(15)
     assert sum(call.headers["ce-subject"] == "a0" for call in receiver.calls) == 0
+
+
+async def test_a_test_and_a_deletion_at_once_leave_nothing_pending(admin: Client, receiver: Receiver):
+    for _ in range(10):
+        watch = await admin.watch(receiver.url)
+        await asyncio.gather(admin.delete(f"{WATCHES}/{watch['id']}"), admin.post(f"{WATCHES}/{watch['id']}/test"))
+    await admin.settled(0)
+    assert (await admin.get("/api/v1/deliveries?status=pending")).body["items"] == []

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from service import errors
 from service.model import DeliveryStatus
 from service.store import deliveries
 from service.store.deliveries import Attempt, Settlement
@@ -279,3 +280,75 @@ async def test_a_private_address_is_blocked_unless_it_is_allowed(tmp_path: Path,
         (row,) = await service.admin.settled(1)
         assert (row["status"], row["reason"]) == ("failed", "blocked")
         assert receiver.calls == []
+
+
+async def test_what_a_receiver_took_while_the_service_stops_is_not_sent_again(tmp_path: Path):
+    gate = asyncio.Event()
+    async with Receiver() as receiver:
+        receiver.answers = lambda _call: Answer(200, gate=gate)
+        async with running.service(tmp_path) as service:
+            await service.admin.watch(receiver.url)
+            for number in range(5):
+                await push(service.admin, f"a{number}", "1")
+            await receiver.wait_for(5)
+            asyncio.get_running_loop().call_later(0.2, gate.set)
+        async with running.service(tmp_path) as service:
+            rows = await service.admin.settled(5)
+            assert {row["status"] for row in rows} == {"succeeded"}
+            assert len(receiver.calls) == 5
+
+
+async def test_gone_holds_what_comes_next_in_the_lane(admin, receiver):
+    gate = asyncio.Event()
+    receiver.answers = lambda _call: Answer(410, gate=gate)
+    await admin.watch(receiver.url)
+    await push(admin, "a", "1")
+    await push(admin, "a", "2")
+    await receiver.wait_for(1)
+    gate.set()
+    async with asyncio.timeout(5):
+        while (rows := (await admin.get("/api/v1/deliveries")).body["items"])[1]["status"] == "pending":
+            await asyncio.sleep(0.01)
+    assert [row["status"] for row in rows] == ["pending", "failed"]
+    assert len(receiver.calls) == 1
+
+
+async def test_what_an_old_address_asks_for_is_not_the_new_ones(admin):
+    gate = asyncio.Event()
+    async with Receiver() as old, Receiver() as new:
+        old.answers = lambda _call: Answer(410, gate=gate)
+        watch = await admin.watch(old.url)
+        await push(admin, "a", "1")
+        await old.wait_for(1)
+        changed = await admin.patch(f"/api/v1/watches/{watch['id']}", {"address": new.url})
+        assert changed.status == 200, changed.text
+        gate.set()
+        await push(admin, "b", "1")
+        await new.wait_for(1)
+        await admin.settled(2)
+        assert (await admin.get(f"/api/v1/watches/{watch['id']}")).body["status"] == "enabled"
+
+
+async def test_a_custom_header_takes_the_place_of_ours(admin, receiver):
+    await admin.watch(receiver.url, httpRequestHeader={"Content-Type": "application/vnd.crm+json", "User-Agent": "crm"})
+    await push(admin, "a", "1")
+    (call,) = await receiver.wait_for(1)
+    assert call.headers.getall("content-type") == ["application/vnd.crm+json"]
+    assert call.headers.getall("user-agent") == ["crm"]
+
+
+async def test_a_former_encryption_key_may_be_dropped_after_one_start_with_both(tmp_path: Path, receiver):
+    first, second = "the first encryption key of the tests", "the second encryption key of the tests"
+    async with running.service(tmp_path, WATCH_SECRET_KEY=first) as service:
+        await service.admin.watch(
+            receiver.url, basicAuth={"username": "u", "password": "p"}, signature={"enabled": True}
+        )
+    async with running.service(tmp_path, WATCH_SECRET_KEY=f"{second},{first}"):
+        pass
+    async with running.service(tmp_path, WATCH_SECRET_KEY=second) as service:
+        await push(service.admin, "a", "1")
+        (call,) = await receiver.wait_for(1)
+        assert call.headers["authorization"] == "Basic dTpw"
+    with pytest.raises(errors.ConfigError, match="secret"):
+        async with running.service(tmp_path, WATCH_SECRET_KEY=first):
+            pass

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from service import errors
-from service.store import keys, migrate, sqlite
+from service.store import migrate, sqlite
 from service.store.sql import Query
+from tests.support import notes
 
 TABLES = Query("test.tables", "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
 
@@ -24,7 +25,7 @@ async def test_a_database_of_a_newer_version_is_refused(tmp_path: Path):
     async with sqlite.opened(tmp_path / "a.db") as database:
         await migrate.migrate(database)
         async with database.transaction() as transaction:
-            await keys.set_meta(transaction, "schema", "9999")
+            await notes.note(transaction, "schema", "9999")
         with pytest.raises(errors.ConfigError, match="newer version"):
             await migrate.migrate(database)
 

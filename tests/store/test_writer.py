@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from service import errors
-from service.store import keys, sqlite, store
+from service.store import sqlite, store
 from service.store.driver import Transaction
 from service.store.store import Store
+from tests.support import notes
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ async def remember(transaction: Transaction, items: list[str]) -> list[str | Exc
             continue
         if item == "bug":
             raise RuntimeError("a bug")
-        await keys.set_meta(transaction, item, "set")
+        await notes.note(transaction, item, "set")
         results.append(item.upper())
     return results
 
@@ -35,7 +36,7 @@ async def test_writes_that_wait_at_the_same_time_share_one_commit(opened: Store)
     answers = await asyncio.gather(*(opened.submit(remember, f"item{number}") for number in range(100)))
     assert answers == [f"ITEM{number}" for number in range(100)]
     assert opened.commits() - before <= 2
-    assert await keys.meta(opened, "item99") == "set"
+    assert await notes.noted(opened, "item99") == "set"
 
 
 async def test_an_exception_among_the_results_reaches_its_caller_only(opened: Store):
@@ -57,7 +58,7 @@ async def test_a_batch_that_breaks_fails_only_the_item_that_breaks_it(opened: St
     assert answers[0] == "X"
     assert isinstance(answers[1], RuntimeError)
     assert answers[2] == "Y"
-    assert await keys.meta(opened, "x") == "set"
+    assert await notes.noted(opened, "x") == "set"
 
 
 async def test_what_is_done_after_a_commit_is_done_before_its_caller_hears_of_it(opened: Store):
@@ -76,13 +77,13 @@ async def test_nothing_is_done_after_a_transaction_that_failed(opened: Store):
 
     async def action(transaction: Transaction) -> None:
         transaction.after_commit(lambda: order.append("after commit"))
-        await keys.set_meta(transaction, "half", "written")
+        await notes.note(transaction, "half", "written")
         raise errors.Conflict("no")
 
     with pytest.raises(errors.Conflict):
         await opened.write(action)
     assert order == []
-    assert await keys.meta(opened, "half") is None
+    assert await notes.noted(opened, "half") is None
 
 
 async def test_a_write_alone_shares_its_transaction_with_nobody(opened: Store):
@@ -117,7 +118,7 @@ async def test_a_store_that_is_closed_takes_nothing_and_has_written_what_waited(
         with pytest.raises(errors.Unavailable):
             await first.submit(remember, "too late")
         async with store.opened(url, group) as second:
-            assert await keys.meta(second, "late") == "set"
+            assert await notes.noted(second, "late") == "set"
 
 
 async def test_a_database_that_is_locked_by_a_stranger_is_unavailable_and_recovers(tmp_path: Path, monkeypatch):

@@ -1,0 +1,36 @@
+"""Everything that is stored under the encryption key, wherever it stands; and a canary that tells the key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from service.store import sql
+from service.store.driver import Reader, Transaction
+
+Q = sql.beside(__file__)
+
+CANARY = "canary"
+PLACES = (
+    (Q.crypto_keys, Q.save_crypto_keys),
+    (Q.watches, Q.save_watches),
+    (Q.sources, Q.save_sources),
+    (Q.canary, Q.save_canary),
+)
+
+
+async def canary(reader: Reader) -> str | None:
+    """What was sealed at the first start; None before it."""
+    rows = await reader.fetch(Q.canary)
+    return rows[0]["sealed"] if rows else None
+
+
+async def set_canary(transaction: Transaction, sealed: str) -> None:
+    """Leave a canary for later starts."""
+    await transaction.fetch(Q.save_canary, {"id": CANARY, "sealed": sealed})
+
+
+async def seal_anew(transaction: Transaction, again: Callable[[str], str]) -> None:
+    """Replace every sealed text by what ``again`` makes of it."""
+    for find, save in PLACES:
+        rows = await transaction.fetch(find)
+        await transaction.many(save, [{"id": row["id"], "sealed": again(row["sealed"])} for row in rows])
