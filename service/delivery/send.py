@@ -33,7 +33,6 @@ from service.model import Outcome, Reason, Request
 
 ANSWER_LIMIT = 16 * 1024  # bytes of an answer's body that are read
 HEADER_COUNT = 64  # headers of an answer that are kept
-HEADER_LENGTH = 8 * 1024  # characters of one of them that are kept
 BODY_LIMIT = 1024 * 1024  # bytes of our own body
 DNS_SECONDS = 10  # a receiver that moves is followed that soon
 IDLE_SECONDS = 15  # an idle connection is closed then, before most receivers do it
@@ -155,7 +154,7 @@ def _flat(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     flat: dict[str, str] = {}
     for name, value in list(raw)[:HEADER_COUNT]:
         key, text = name.decode("latin-1").lower(), masking.printable(value)
-        flat[key] = (f"{flat[key]}, {text}" if key in flat else text)[:HEADER_LENGTH]
+        flat[key] = (f"{flat[key]}, {text}" if key in flat else text)[: masking.HEADER_LENGTH]
     return flat
 
 

@@ -108,7 +108,12 @@ def _record(recipient: Recipient, keys: list[CryptoKey], exchange: Exchange, out
         request_headers={} if request is None else masking.headers(request.headers, secrets, watch.headers.keys()),
         status_code=outcome.status_code,
         response_headers=masking.headers(outcome.headers, secrets),
-        response_body=masking.mask(masking.printable(outcome.body), secrets),
+        response_body=masking.mask(masking.printable(outcome.body), secrets, cut=_is_cut(outcome)),
         reason=outcome.reason,
         error_message=None if outcome.error_message is None else masking.mask(outcome.error_message, secrets),
     )
+
+
+def _is_cut(outcome: Outcome) -> bool:
+    """Whether there may have been more of the answer, so that a secret could stand half in what there is."""
+    return len(outcome.body) >= send.ANSWER_LIMIT or outcome.reason in {Reason.TIMEOUT, Reason.RESET}

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 
 from service import clock, errors, ids
-from service.store import changes, journal
+from service.store import changes, journal, snapshots
 from service.store.driver import Transaction
 from service.store.store import Store
 
@@ -46,5 +46,7 @@ async def _drop(transaction: Transaction, times: Sequence[int]) -> list[int]:
         oldest = ids.floor("dlv", before)
         dropped = await journal.drop_expired(transaction, oldest, before, CHUNK)
         dropped += await changes.purge(transaction, ids.floor("chg", before), CHUNK)
+        if not dropped:
+            await snapshots.purge(transaction, before)
         results.append(dropped)
     return results

@@ -87,3 +87,8 @@ async def forget(transaction: Transaction, snapshot_id: str, limit: int) -> int:
 async def finish(transaction: Transaction, snapshot_id: str, now: int) -> None:
     """It is over."""
     await transaction.fetch(Q.finish, {"id": snapshot_id, "now": now})
+
+
+async def purge(transaction: Transaction, before: int) -> None:
+    """Forget those that were over before a time (milliseconds)."""
+    await transaction.fetch(Q.purge, {"before": before})

@@ -38,3 +38,7 @@ RETURNING object_id;
 
 -- name: finish
 UPDATE snapshots SET finished = :now WHERE id = :id;
+
+-- name: purge
+DELETE FROM snapshots WHERE finished < :before
+AND NOT EXISTS (SELECT 1 FROM seen AS s WHERE s.snapshot_id = snapshots.id);

@@ -6,6 +6,7 @@ import base64
 import html
 import json
 import re
+from collections.abc import Callable
 from urllib.parse import quote, quote_plus, urlencode
 
 import pytest
@@ -43,6 +44,22 @@ def watch(**members: object) -> Watch:
 def test_an_echo_is_masked_in_every_spelling(spelled: str) -> None:
     shown = masking.mask(f"You sent: {spelled}, which is wrong", [ODD])
     assert re.fullmatch(r'You sent: (")?(password=)?\*\*\*(")?, which is wrong', shown)
+
+
+SPELLERS = [
+    json.dumps,
+    lambda text: json.dumps(text, ensure_ascii=False),
+    lambda text: quote(text, safe=""),
+    quote_plus,
+    html.escape,
+    lambda text: json.dumps(quote(text)).replace("/", "\\/"),
+]
+
+
+@pytest.mark.parametrize("spell", SPELLERS)
+@given(secret=st.text('ab25u#;+%&\\"/ -~ntä🦊', min_size=4, max_size=20))
+def test_a_secret_that_looks_like_escapes_is_masked_too(spell: Callable[[str], str], secret: str) -> None:
+    assert re.fullmatch(r'<("?)\*+\1>', masking.mask(f"<{spell(secret)}>", [secret]))
 
 
 def test_an_echo_in_latin_1_is_masked() -> None:
@@ -86,6 +103,65 @@ def test_a_secret_with_the_syntax_of_expressions_is_only_text() -> None:
 )
 def test_a_short_secret_is_masked_only_where_it_stands_alone(text: str, shown: str) -> None:
     assert masking.mask(text, ["1"]) == shown
+
+
+@pytest.mark.timeout(20)  # each of these once took from seconds to the age of the universe
+@pytest.mark.parametrize(
+    ("secret", "text"),
+    [
+        ("-" * 30 + "y", "-" * 30 + "x"),
+        ("-" * 1000 + "y", "-" * 500_000),
+        ("\\" * 30 + "y", "\\" * 45 + "x"),
+        ("%25" * 300 + "y", "%25" * 100_000),
+        ("&amp;" * 100 + "!", "&amp;" * 50_000),
+        ("ab-" * 3000 + "y", "ab%2D" * 50_000),
+        ("~" * 8000 + "y", "%7E" * 100_000),
+    ],
+)
+def test_no_text_takes_longer_than_its_length(secret: str, text: str) -> None:
+    assert masking.mask(text, [secret]) == text
+    assert masking.mask(f"{text}<{secret}>", [secret]).endswith("***>")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("token: s3cr", "token: ***"),
+        ("token: s3cr/t w", "token: ***"),
+        ("token: s3cr%2Ft+w%C3", "token: ***"),
+        ("token: s3cr%2", "token: ***"),
+        ("token: s3cr\\/t w\\u00", "token: ***"),
+        ("token: s3cr/t w\\xc3", "token: ***"),
+        ("token: s3cr&#x2F;t&#3", "token: ***"),
+        ("token: s3cr/t wörd, s3cr/", "token: ***, ***"),
+        ("token: s3c", "token: s3c"),  # three characters are anything
+        ("token: s3cr/t x", "token: s3cr/t x"),
+        ("100%", "100%"),
+        ("", ""),
+    ],
+)
+def test_the_beginning_of_a_secret_is_masked_where_a_text_was_cut(text: str, shown: str) -> None:
+    assert masking.mask(text, ["s3cr/t wörd"], cut=True) == shown
+
+
+def test_of_several_beginnings_the_longest_is_masked() -> None:
+    assert masking.mask("x aaaabaaaa", ["aaaabaaaac", "baaaad"], cut=True) == "x ***"
+
+
+def test_a_text_that_ended_by_itself_keeps_its_end() -> None:
+    assert masking.mask("there is no Token", ["Token 0123456789"]) == "there is no Token"
+
+
+def test_a_long_header_is_taken_for_cut() -> None:
+    came = {"x-echo": "token-47".rjust(masking.HEADER_LENGTH), "server": "token-47"}
+    assert masking.headers(came, ["token-4711"]) == {
+        "x-echo": "***".rjust(masking.HEADER_LENGTH - 5),
+        "server": "token-47",
+    }
+
+
+def test_echoes_that_overlap_are_masked_as_one() -> None:
+    assert masking.mask("abcdefgh!", ["abcdef", "efgh"]) == "***!"
 
 
 def test_request_headers_hide_credentials_and_everything_custom() -> None:

@@ -22,7 +22,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from service.delivery import send
+from service.delivery import masking, send
 from service.delivery.egress import Guard
 from service.model import Reason, Request
 from tests.support.receiver import HANG, RESET, Answer, Play, Receiver, Wire, reset
@@ -211,6 +211,14 @@ async def test_of_many_headers_64_are_kept_and_of_a_long_one_8_kib(client: aioht
         assert len((await send.exchange(client, post(wire.url))).headers) == 64
     async with Wire.saying(HEAD + (b"x-long: " + b"v" * 5000 + b"\r\n") * 4 + b"\r\n") as wire:
         assert len((await send.exchange(client, post(wire.url))).headers["x-long"]) == 8 * 1024
+
+
+async def test_a_secret_that_the_cut_of_a_header_divides_is_not_shown(client: aiohttp.ClientSession) -> None:
+    filler = b"v" * (masking.HEADER_LENGTH // 2 - 6)
+    async with Wire.saying(HEAD + (b"x-long: " + filler + b"\r\n") * 2 + b"x-long: token-4711\r\n\r\n") as wire:
+        came = (await send.exchange(client, post(wire.url))).headers
+    assert came["x-long"].endswith("v, token-47")
+    assert masking.headers(came, ["token-4711"])["x-long"].endswith("v, ***")
 
 
 async def test_interim_answers_are_passed_over(client: aiohttp.ClientSession) -> None:
