@@ -9,7 +9,7 @@ from aiohttp import web
 from service import clock, errors
 from service.api import answers
 from service.api.call import Call, page
-from service.changes.poll import form
+from service.changes.poll import spec
 from service.changes.poll.keeper import Kept
 from service.model import Document, Json
 
@@ -82,7 +82,7 @@ def _with_warnings(kept: Kept) -> Document:
 def _shown(kept: Kept) -> Document:
     due = kept.next_sweep
     return {
-        **form.show(kept.source),
+        **spec.show(kept.source),
         "nextSweep": None if due is None else clock.rfc3339(due),
         "sweep": kept.sweep,
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from service.demo import screen as look
 from service.demo.caller import Call, Caller, Unexpected
@@ -13,7 +13,7 @@ from service.demo.receiver import Callback, Hook
 from service.demo.screen import Screen
 from service.demo.script import Script
 from service.demo.stage import BASIC, Stage
-from service.model import Document
+from service.model import Document, Json
 
 TIME_LIMIT = 60  # seconds for the whole story
 PACE, TURNS = 2.0, 4  # afterwards: seconds between two changes, and updates of one resource
@@ -186,10 +186,17 @@ class Story:
         return answer.body
 
     async def _write_shown(self, call: Call) -> Document:
-        return self.script.resource(await self._call(call, self.stage.directory))
+        return await self._whole(await self._call(call, self.stage.directory))
 
     async def _write(self, call: Call) -> Document:
-        return self.script.resource((await self.stage.directory.make(call)).body)
+        return await self._whole((await self.stage.directory.make(call)).body)
+
+    async def _whole(self, answer: Json) -> Document:
+        """The resource that a write answered with, and what a vendor's answer leaves out of it unless it is asked for."""
+        object_id = quote(self.script.id(self.script.resource(answer)), safe="")
+        item = await self.stage.directory.get(f"/api/v1/resources/{self.script.rtype.name}/{object_id}")
+        resource: Document = item["resource"]
+        return resource
 
     async def _told(self, hook: Hook, who: str) -> tuple[Callback, Document]:
         """The next callback of the hook, and the resource in its body."""

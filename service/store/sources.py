@@ -189,6 +189,7 @@ def _params(row: SourceRow) -> dict[str, object]:
         "declared": row.declared,
         "sweep": orjson.dumps(row.sweep).decode(),
         "due": row.due,
+        "hold_until": row.hold_until,
     }
 
 

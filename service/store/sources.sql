@@ -4,7 +4,7 @@ VALUES (:id, :tenant, :type, :status, :spec, :sealed, :declared, :sweep, :due);
 
 -- name: save        its definition; a turn under way is not its turn any more
 UPDATE sources SET status = :status, spec = :spec, sealed = :sealed, declared = :declared, sweep = :sweep, due = :due,
-    worker = NULL, fence = fence + 1
+    hold_until = :hold_until, worker = NULL, fence = fence + 1
 WHERE id = :id;
 
 -- name: save_secrets

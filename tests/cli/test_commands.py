@@ -106,11 +106,14 @@ def test_check_says_ok_with_what_a_start_would_use(shell, config):
 
     assert done.returncode == 0
     assert done.stdout.startswith("ok\n")
-    rows = {line.split()[0]: line.split(maxsplit=1)[1] for line in done.stdout.splitlines()[1:]}
+    lines = [line.split(maxsplit=1) for line in done.stdout.splitlines()[1:]]
+    rows = {name: text for name, text in lines if name != "type"}
     assert str(config) in rows["settings"]
     assert str(shell.directory / "watch.db") in rows["database"]
     assert "will be made" in rows["database"]
-    assert rows["type"].split() == ["agendize.account", "/agendize/api/2.0/resellers/accounts"]
+    types = dict(text.split() for name, text in lines if name == "type")
+    assert types["agendize.account"] == "/agendize/api/2.0/resellers/accounts"
+    assert len(types) == 4
     assert "\x1b" not in done.stdout
     assert not (shell.directory / "watch.db").exists()
 

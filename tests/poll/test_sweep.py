@@ -142,3 +142,29 @@ async def test_an_identity_that_a_deletion_frees_belongs_to_its_new_owner_after_
         sweep = await rig.next_sweep(source)
         assert (sweep["created"], sweep["deleted"], sweep["refused"]) == (1, 1, 0), sweep
         assert await rig.changes() == [("deleted", "1001"), ("created", "1009")]
+
+
+async def test_an_identity_that_one_gives_to_another_belongs_to_its_new_owner_after_the_same_sweep(rig: Rig):
+    async with Upstream("outreach.user", users=7) as upstream:
+        source = await rig.baseline(upstream, interval=60, fullInterval=6000)
+        upstream.rename(5, "Grace")
+        upstream.rename(6, "Grace")
+        upstream.users[5]["attributes"]["username"] = "user6"
+        upstream.users[6]["attributes"]["username"] = "somebody"
+        sweep = await rig.next_sweep(source)
+        assert (sweep["full"], sweep["updated"], sweep["refused"]) == (False, 2, 0), sweep
+        assert await rig.changes() == [("updated", "6"), ("updated", "5")]
+
+
+async def test_a_record_whose_identity_belongs_to_another_is_refused_and_read_again(rig: Rig):
+    async with Upstream("outreach.user", users=7) as upstream:
+        source = await rig.baseline(upstream, interval=60, fullInterval=6000)
+        upstream.rename(5, "Grace")
+        upstream.users[5]["attributes"]["username"] = "user6"
+        for number in range(1, 5):
+            upstream.rename(number, "Grace")
+            sweep = await rig.next_sweep(source)
+            assert (sweep["full"], sweep["updated"], sweep["refused"]) == (False, 1, 1), sweep
+            assert "belongs to" in sweep["lastFault"]
+        upstream.users[5]["attributes"]["username"] = "user5"
+        assert (await rig.next_sweep(source))["updated"] == 1

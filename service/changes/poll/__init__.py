@@ -1,8 +1,9 @@
 """Polling: an upstream API that has no webhooks is read again and again, and what is different is a change.
 
     source     what is polled: type, URL, credentials, how often
-    form       how clients write it, how they see it, how it is stored
-    declared   the same from config/sources/*.toml
+    spec       the same as a document: how clients see it, how it is stored
+    form       from a client's document to a source, or every reason why not
+    declared   sources from config/sources/*.toml
     keeper     keeping the sources: made, changed, paused, asked to sweep
     upstream   one page over HTTP: authorization, limits, what went wrong
     lenient    a page's JSON, when one value of it is none that can be kept

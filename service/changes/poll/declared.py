@@ -15,6 +15,7 @@ from typing import Any
 
 from service import access, jsontext
 from service.changes.poll import form as forms
+from service.changes.poll import spec
 from service.changes.poll.form import World
 from service.changes.poll.source import FILE_PREFIX, Source
 from service.errors import BadRequest, ConfigError, FieldError, Invalid
@@ -59,7 +60,7 @@ def _read(file: Path, environ: Mapping[str, str], world: World) -> Source:
 
 def _filled(body: Document, environ: Mapping[str, str]) -> Document:
     """The body with the environment's values in the place of ``env:NAME``."""
-    secrets = forms.secrets_of(body)
+    secrets = spec.secrets_of(body)
     faults = []
     for pointer, text in secrets.items():
         if text.startswith(FROM_ENVIRONMENT):
@@ -69,7 +70,7 @@ def _filled(body: Document, environ: Mapping[str, str]) -> Document:
                 faults.append(FieldError(pointer, f"the environment variable {name} is not set"))
     if faults:
         raise Invalid.of(faults)
-    return forms.put_back(body, secrets)
+    return spec.put_back(body, secrets)
 
 
 def _dotted(fault: FieldError) -> str:

@@ -1,8 +1,6 @@
-"""A source as a document: how clients write it, how they see it, how it is stored.
+"""From a client's body to a source that can be polled, or every reason why it cannot.
 
-The *form* is what a client would send to get this source, secrets among it. Answers, and what is stored in the
-open, are the form without its secrets, which are named by JSON Pointers. What is stored of a secret is kept when
-a change leaves it out, but only while it goes where it went before.
+What is stored of a secret is kept when a change leaves it out, but only while it goes where it went before.
 """
 
 from __future__ import annotations
@@ -17,28 +15,20 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from service import clock, jsontext
+from service import jsontext
 from service.changes.gate import Gate
-from service.changes.poll.source import Auth, Source, Status, StatusReason
+from service.changes.poll import spec
+from service.changes.poll.source import Source
 from service.errors import FieldError, Invalid
-from service.model import BasicAuth, Document, Json, OAuth2
+from service.model import Document, Json
 from service.watches import address, headers
 from service.watches import form as watch_forms
-from service.watches.spec import OAUTH2_MEMBERS
 
 SCHEMA: Mapping[str, Any] = json.loads(
     (Path(__file__).parents[2] / "schemas" / "source.json").read_text(encoding="utf-8")
 )
-READ_ONLY = frozenset(name for name, schema in SCHEMA["properties"].items() if schema.get("readOnly"))
-SECRETS = (("basic", "password"), ("oauth2", "clientSecret"), ("oauth2", "refreshToken"))  # in auth
 AUTHORIZATIONS = ("basic", "bearer", "oauth2")  # of which a request has one
-MEMBERS = {  # that are the same in both forms of a source: by name, the attribute
-    "name": "name",
-    "interval": "interval",
-    "fullInterval": "full_interval",
-    "emitInitial": "emit_initial",
-    "maxDeleteShare": "max_delete_share",
-}
+READ_ONLY = frozenset(name for name, schema in SCHEMA["properties"].items() if schema.get("readOnly"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +61,7 @@ def parse(body: Json, world: World, *, tenant: str, source_id: str, file: str | 
 def merge(current: Source, body: Json, world: World) -> Judged:
     """A PATCH: the body is a JSON Merge Patch (RFC 7396) of the form; null removes. Raises Invalid."""
     given = {name: value for name, value in _object(body).items() if name not in READ_ONLY}
-    form = _without_nulls(_merged(to_form(current), given))
+    form = _without_nulls(_merged(spec.to_form(current), given))
     faults = list(_redirected(current, form, given))
     if form.setdefault("type", current.type) != current.type:
         faults.append(FieldError("/type", f"cannot change from {current.type}: make another source"))
@@ -86,96 +76,6 @@ def merge(current: Source, body: Json, world: World) -> Judged:
     return dataclasses.replace(judged, source=kept)
 
 
-def show(source: Source) -> Document:
-    """The source as an answer, but for its sweep: ``secretsSet`` holds the pointers of the secrets it has."""
-    full = to_form(source)
-    return {
-        "id": source.id,
-        "name": None,
-        **without_secrets(full),
-        "fullInterval": source.full_every,
-        "status": source.status,
-        "statusReason": source.status_reason,
-        "file": source.file,
-        "created": clock.rfc3339(source.created),
-        "updated": clock.rfc3339(source.updated),
-        "selfLink": f"/api/v1/sources/{source.id}",
-        "secretsSet": list(secrets_of(full)),
-    }
-
-
-def to_record(source: Source) -> tuple[Document, dict[str, str]]:
-    """What is stored: the source in the open, its times in milliseconds, and its secrets by their pointers."""
-    full = to_form(source)
-    spec: Document = {
-        **without_secrets(full),
-        "status": source.status,
-        "statusReason": source.status_reason,
-        "file": source.file,
-        "created": source.created,
-        "updated": source.updated,
-    }
-    return spec, secrets_of(full)
-
-
-def from_record(source_id: str, tenant: str, spec: Mapping[str, Any], secrets: Mapping[str, str]) -> Source:
-    """The source that ``to_record`` was given."""
-    form = put_back(spec, secrets)
-    source = _source_of(form, tenant=tenant, source_id=source_id, now=spec["updated"])
-    reason = spec["statusReason"]
-    return dataclasses.replace(
-        source,
-        created=spec["created"],
-        status=Status(spec["status"]),
-        status_reason=None if reason is None else StatusReason(reason),
-        file=spec["file"],
-    )
-
-
-def to_form(source: Source) -> Document:
-    """All members that a client may set, with their secrets; those that are not set are left out."""
-    values = {name: getattr(source, attribute) for name, attribute in MEMBERS.items()}
-    given = {name: value for name, value in values.items() if value is not None}
-    return {"type": source.type, "url": source.url, "auth": _auth_form(source.auth), **given}
-
-
-def secrets_of(form: Mapping[str, Any]) -> dict[str, str]:
-    """Every secret of a form, valid or not, by its pointer."""
-    auth = form.get("auth")
-    if not isinstance(auth, dict):
-        return {}
-    sent = auth.get("headers")
-    paths = [*SECRETS, *(("headers", name) for name in (sent if isinstance(sent, dict) else ()))]
-    found: dict[str, Any] = {"/auth/bearer": auth.get("bearer")}
-    for section, name in paths:
-        members = auth.get(section)
-        found[jsontext.pointer("auth", section, name)] = members.get(name) if isinstance(members, dict) else None
-    return {pointer: value for pointer, value in found.items() if isinstance(value, str)}
-
-
-def without_secrets(form: Document) -> Document:
-    """The form without them: what others see."""
-    auth = form.get("auth")
-    if not isinstance(auth, dict):
-        return form
-    hidden = {section: {name for where, name in SECRETS if where == section} for section, _ in SECRETS}
-    public: Document = {
-        section: {name: value for name, value in members.items() if name not in hidden.get(section, ())}
-        for section, members in auth.items()
-        if isinstance(members, dict) and section != "headers"
-    }
-    return {**form, "auth": public}
-
-
-def put_back(form: Mapping[str, Any], secrets: Mapping[str, str]) -> dict[str, Any]:
-    """The form with its secrets again: undoes ``secrets_of`` and ``without_secrets``."""
-    auth: dict[str, Any] = dict(form.get("auth", {}))
-    for pointer, secret in secrets.items():
-        _, _, section, *name = (token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/"))
-        auth[section] = {**auth.get(section, {}), name[0]: secret} if name else secret
-    return {**form, "auth": auth}
-
-
 def _judge(form: Document, faults: list[FieldError], world: World, *, tenant: str, source_id: str) -> Judged:
     """The source of a form, if nothing is wrong with it."""
     faults += _gate().explain(form)
@@ -185,39 +85,8 @@ def _judge(form: Document, faults: list[FieldError], world: World, *, tenant: st
             faults += check(form, world)
     if faults:
         raise Invalid.of(faults)
-    source = _source_of(form, tenant=tenant, source_id=source_id, now=world.now)
+    source = spec.source_of(form, tenant=tenant, source_id=source_id, now=world.now)
     return Judged(source, tuple(_doubts(form, world)))
-
-
-def _source_of(form: Mapping[str, Any], *, tenant: str, source_id: str, now: int) -> Source:
-    given = {attribute: form[name] for name, attribute in MEMBERS.items() if name in form}
-    url, auth = form["url"].rstrip("/"), _auth_of(form.get("auth", {}))
-    return Source(source_id, tenant, form["type"], url, created=now, updated=now, auth=auth, **given)
-
-
-def _auth_of(members: Mapping[str, Any]) -> Auth:
-    basic, oauth2 = members.get("basic"), members.get("oauth2")
-    given = {OAUTH2_MEMBERS[name]: value for name, value in (oauth2 or {}).items()}
-    return Auth(
-        basic=None if basic is None else BasicAuth(basic["username"], basic["password"]),
-        bearer=members.get("bearer"),
-        oauth2=None if oauth2 is None else OAuth2(**{"grant_type": "refresh_token", **given}),
-        headers=dict(members.get("headers", {})),
-    )
-
-
-def _auth_form(auth: Auth) -> Document:
-    form: Document = {}
-    if auth.basic is not None:
-        form["basic"] = {"username": auth.basic.username, "password": auth.basic.password}
-    if auth.bearer is not None:
-        form["bearer"] = auth.bearer
-    if auth.oauth2 is not None:
-        values = {name: getattr(auth.oauth2, attribute) for name, attribute in OAUTH2_MEMBERS.items()}
-        form["oauth2"] = {name: value for name, value in values.items() if value is not None}
-    if auth.headers:
-        form["headers"] = dict(auth.headers)
-    return form
 
 
 # What the JSON Schema cannot say. Each check is asked only when its member keeps the schema.
@@ -287,7 +156,7 @@ def _redirected(current: Source, form: Document, given: Document) -> Iterator[Fi
     token_url = oauth2.get("accessTokenUrl") if isinstance(oauth2, dict) else None
     elsewhere = _moved(current.url, form.get("url"))
     token_elsewhere = current.auth.oauth2 is not None and _moved(current.auth.oauth2.access_token_url, token_url)
-    for pointer in sorted(secrets_of(form).keys() - secrets_of(given).keys()):
+    for pointer in sorted(spec.secrets_of(form).keys() - spec.secrets_of(given).keys()):
         if elsewhere:
             yield FieldError(pointer, "url has another origin now: send this secret again, or remove it")
         elif token_elsewhere and pointer.startswith("/auth/oauth2/"):

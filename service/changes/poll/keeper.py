@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 from service import clock, errors, ids, jsontext
 from service.changes.intake import PUSHED
 from service.changes.poll import form as forms
-from service.changes.poll import sweep
+from service.changes.poll import spec, sweep
 from service.changes.poll.form import Judged, World
 from service.changes.poll.source import Source, Status, StatusReason
 from service.changes.poll.sweep import Stage
@@ -79,7 +79,7 @@ class Sources:
 
     def open(self, row: SourceRow) -> Source:
         """The source in a row."""
-        return forms.from_record(row.id, row.tenant, row.spec, self._unseal(row.sealed))
+        return spec.from_record(row.id, row.tenant, row.spec, self._unseal(row.sealed))
 
     # What clients ask for
 
@@ -105,15 +105,19 @@ class Sources:
 
         Raises NotFound; Conflict for a source that a file declares.
         """
-        _refuse_declared(self.open(await self._row(self._store, tenant, source_id)))
-        for listener in self._listeners:
-            await listener.leave(source_id)
+
+        async def stop(transaction: Transaction) -> None:
+            row = await self._row(transaction, tenant, source_id)
+            source = self.open(row)
+            _refuse_declared(source)
+            await self._save(transaction, row, replace(source, status=Status.PAUSED))
 
         async def action(transaction: Transaction) -> None:
-            row = await self._row(transaction, tenant, source_id)
-            _refuse_declared(self.open(row))
-            await sources.remove(transaction, row, PUSHED)
+            await sources.remove(transaction, await self._row(transaction, tenant, source_id), PUSHED)
 
+        await self._store.write(stop)  # so that nobody begins a turn again, once they have left it
+        for listener in self._listeners:
+            await listener.leave(source_id)
         await self._store.write(action)
 
     async def get(self, tenant: str, source_id: str) -> Kept:
@@ -170,7 +174,7 @@ class Sources:
             oauth2 = None if source is None else source.auth.oauth2
             if source is not None and oauth2 is not None and oauth2.refresh_token in former:
                 renewed = replace(source.auth, oauth2=replace(oauth2, refresh_token=refresh_token))
-                secrets = forms.to_record(replace(source, auth=renewed))[1]
+                secrets = spec.to_record(replace(source, auth=renewed))[1]
                 await sources.save_secrets(transaction, source_id, self._seal(secrets))
 
         await self._store.write(action)
@@ -178,11 +182,11 @@ class Sources:
     # Inside the transactions
 
     async def _insert(self, transaction: Transaction, judged: Judged, declared: str | None = None) -> Kept:
-        spec, secrets = forms.to_record(judged.source)
+        public, secrets = spec.to_record(judged.source)
         row = SourceRow(
             judged.source.id,
             judged.source.tenant,
-            spec,
+            public,
             self._seal(secrets),
             declared,
             sweep.store(sweep.Sweep()),
@@ -199,16 +203,17 @@ class Sources:
         warnings: tuple[FieldError, ...] = (),
         declared: str | None = None,
     ) -> Kept:
-        spec, secrets = forms.to_record(source)
+        public, secrets = spec.to_record(source)
         progress = sweep.load(row.sweep)
         before = self.open(row)
         if (before.url, before.auth) != (source.url, source.auth):  # what was read of another upstream is no beginning
             progress = replace(progress, stage=Stage.IDLE, failed=False, error=None)
+            row = replace(row, hold_until=0)
         if before.url != source.url:
             progress = replace(progress, watermark=None)
         saved = replace(
             row,
-            spec=spec,
+            spec=public,
             sealed=self._seal(secrets),
             declared=declared if declared is not None else row.declared,
             sweep=sweep.store(progress),
@@ -244,7 +249,7 @@ class Sources:
 
     async def _declare(self, transaction: Transaction, source: Source, row: SourceRow | None) -> None:
         # A refresh token is rotated, so what is stored is newer than the file, until the file changes.
-        form = forms.to_form(source)
+        form = spec.to_form(source)
         declared = self._vault.seal(jsontext.dumps(form))
         if row is None:
             await keys.add_tenant(transaction, source.tenant, self._now())

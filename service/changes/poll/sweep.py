@@ -267,7 +267,7 @@ def complete(sweep: Sweep, now: int, verdict: Verdict, deleted: int) -> Sweep:
         snapshot=None,
         deleted=sweep.deleted + deleted,
         error=verdict.why_not,
-        watermark=sweep.mark if sweep.mark is not None else sweep.watermark,
+        watermark=sweep.watermark if sweep.mark is None or _is_wanting(sweep) else sweep.mark,
         outage=sweep.outage and not sweep.full and sweep.seen == 0,  # which does not say that all is well again
     )
     if not sweep.full:
@@ -279,6 +279,11 @@ def complete(sweep: Sweep, now: int, verdict: Verdict, deleted: int) -> Sweep:
         held=verdict.held,
         held_snapshot=sweep.snapshot if verdict.held else None,
     )
+
+
+def _is_wanting(sweep: Sweep) -> bool:
+    """Whether an incremental sweep could not take what it read: then the next one reads it again."""
+    return not sweep.full and sweep.refused > 0
 
 
 def confirmed(sweep: Sweep, deleted: int) -> Sweep:

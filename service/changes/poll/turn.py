@@ -62,7 +62,7 @@ class Turn:
         self._dialect = DIALECTS[rtype.dialect]
         self._sweep = sweep.load(row.sweep)
         self._snapshot: SnapshotRow | None = None
-        self._refused: dict[str, Document] = {}
+        self._refused: dict[str, tuple[Document, int]] = {}  # with the time at which it was asked for
         self._confirmed = row.confirmed
 
     async def run(self) -> End:
@@ -168,7 +168,7 @@ class Turn:
         for object_id, why in counts.failures:
             log.info("source %s: %s is refused: %s", self._source.id, object_id, why)
             if len(self._refused) < MOST_REFUSED:
-                self._refused[object_id] = documents[object_id]
+                self._refused[object_id] = documents[object_id], asked_at
         if self._sweep.held_snapshot is not None:  # what is shown is not missing there any more, either
             shown = {*documents, *found.unreadable}
             await self._means.store.submit(_mark, (self._sweep.held_snapshot, shown))
@@ -219,8 +219,7 @@ class Turn:
             deleted = await self._means.snapshots.finish(self._begun, self._rtype, delete=verdict.delete)
         if self._sweep.full:
             await self._forget(self._sweep.held_snapshot)
-        if deleted:
-            await self._try_refused_again()
+        await self._try_refused_again()
         now = self._now()
         self._sweep = sweep.complete(self._sweep, now, verdict, deleted)
         await self._recount_held()
@@ -229,16 +228,17 @@ class Turn:
         return End(sweep.store(self._sweep), max(due, not_before), not_before, completed=True)
 
     async def _try_refused_again(self) -> None:
-        """Deletions free identities, which others may have been given upstream."""
-        refused = list(self._refused.items())
-        for start in range(0, len(refused), AT_ONCE):
-            batch = refused[start : start + AT_ONCE]
-            counts = await self._means.snapshots.take(self._begun, self._rtype, batch)
+        """What came later, and what was deleted, may have freed the identities that they have been given upstream."""
+        for object_id, (document, asked_at) in self._refused.items():
+            portion = [(object_id, document)]
+            counts = await self._means.snapshots.take(
+                self._begun, self._rtype, portion, asked_at=asked_at, silent=self._silent
+            )
             self._sweep = replace(
                 self._sweep,
-                created=self._sweep.created + counts.created,
+                created=self._sweep.created + (0 if self._silent else counts.created),
                 updated=self._sweep.updated + counts.updated,
-                refused=self._sweep.refused - len(batch) + counts.failed,
+                refused=self._sweep.refused - 1 + counts.failed,
             )
 
     async def _conclude_held(self) -> None:
