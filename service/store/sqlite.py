@@ -11,9 +11,11 @@ import asyncio
 import fcntl
 import logging
 import os
+import re
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -30,6 +32,10 @@ LARGE_WAL = 16 * 1024 * 1024  # bytes, past which the writer ends what the backg
 BUSY_TIMEOUT = 5000  # milliseconds
 ROWS_AT_ONCE = 64  # of a cursor that is iterated, which none is here
 TOKENS = {"@serial@": "INTEGER PRIMARY KEY AUTOINCREMENT"}
+
+ROWS_OF_A_STATEMENT = (64, 16, 4)
+_VALUES = re.compile(r"\bVALUES\s*(\([^()]*\))")
+_NAME = re.compile(r":(\w+)")
 
 PRAGMAS = (
     "PRAGMA journal_mode = WAL",
@@ -68,8 +74,40 @@ class Connection(aiosqlite.Connection):
 def _play(connection: sqlite3.Connection, steps: Sequence[Step]) -> list[Row]:
     rows: list[Row] = []
     for text, params, many in steps:
-        rows = (connection.executemany if many else connection.execute)(text, params).fetchall()
+        if many:
+            _play_many(connection, text, params)
+        else:
+            rows = connection.execute(text, params).fetchall()
     return rows
+
+
+def _play_many(connection: sqlite3.Connection, text: str, rows: Sequence[Params]) -> None:
+    """One statement for each row; inserts of plain values go many rows in one.
+
+    Each statement gives up the interpreter's lock and has to wait for it again behind the event loop, which costs
+    more than the statement: so the fewer, the better.
+    """
+    start = 0
+    for size in ROWS_OF_A_STATEMENT:
+        inserting = _inserting(text, size)
+        if inserting is None:
+            break
+        statement, names = inserting
+        while len(rows) - start >= size:
+            connection.execute(statement, [row[name] for row in rows[start : start + size] for name in names])
+            start += size
+    if start < len(rows):
+        connection.executemany(text, rows[start:])
+
+
+@lru_cache(maxsize=256)
+def _inserting(text: str, size: int) -> tuple[str, tuple[str, ...]] | None:
+    """``INSERT ... VALUES (:a, :b)`` for ``size`` rows, and the names of a row's values; None for another statement."""
+    match = _VALUES.search(text)
+    if match is None:
+        return None
+    row = _NAME.sub("?", match[1])
+    return text[: match.start(1)] + ", ".join([row] * size) + text[match.end(1) :], tuple(_NAME.findall(match[1]))
 
 
 class SqliteTransaction:
