@@ -13,6 +13,7 @@
     ├── Invalid               422  readable but wrong; carries JSON Pointers
     ├── TooManyRequests       429
     ├── Unavailable           503  the database cannot take it now
+    ├── VaultError            500  a stored secret does not open; it lives in ``vault``
     └── ConfigError           (stops the start) names the file, the key and the reason
 
 Expected failures of a delivery are values (``model.Outcome``), not exceptions.
