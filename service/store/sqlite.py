@@ -218,13 +218,14 @@ async def opened(path: Path) -> AsyncIterator[SqliteDatabase]:
     """The database in this file, made if it is not there; ConfigError when it cannot be opened."""
     async with AsyncExitStack() as stack:
         try:
+            path.touch(mode=0o600)  # it holds what your directories hold, and its -wal and -shm files follow it
             writer, reader = [await stack.enter_async_context(Connection.to(path)) for _ in range(2)]
             for connection in (writer, reader):
                 for pragma in PRAGMAS:
                     await connection.execute_fetchall(pragma)
             await reader.execute_fetchall("PRAGMA query_only = ON")
-            path.chmod(0o600)  # it holds what your directories hold
-        except sqlite3.DatabaseError as error:
+            path.chmod(0o600)
+        except (sqlite3.DatabaseError, OSError) as error:
             raise errors.ConfigError(f"database {path}: {error}") from error
         yield SqliteDatabase(path, writer, reader)
 
