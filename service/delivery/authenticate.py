@@ -11,48 +11,24 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import math
-import re
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
-from urllib.parse import quote
+from typing import Self
 
 import aiohttp
-import orjson
-from authlib.oauth2.auth import ClientAuth
-from authlib.oauth2.rfc6749.parameters import prepare_token_request
 
-from service import __version__
-from service.delivery import masking, send
-from service.model import BasicAuth, Json, OAuth2, Reason, Request
+from service.delivery import grants
+from service.delivery.grants import Grant, TokenError
+from service.model import BasicAuth, OAuth2
 
-TIMEOUT = 10.0  # seconds for a token request
-ANSWER_LIMIT = 64 * 1024  # bytes of a token endpoint's answer
-HOUR = 3_600_000  # ms: how long a token is kept that does not say when it expires
-MARGIN = 30_000  # ms before its expiry from which a token is not used any more...
-MARGIN_SHARE = 0.1  # ...but no more than this share of its life
-LONGEST = 1e9  # seconds: an expiry further away is no number we reckon with
 ANCESTORS = 8  # spent refresh tokens that are still recognised
-DETAIL_LENGTH = 300  # characters of a refusal that are shown
-
-# What a Bearer token may consist of; looser than RFC 6750, section 2.1, but nothing that could end a header.
-_TOKEN = re.compile(r"[\x21-\x7e]+")
 
 
 def basic(auth: BasicAuth) -> str:
     """The value of ``authorization`` for HTTP Basic, in UTF-8 (RFC 7617)."""
     pair = f"{auth.username}:{auth.password}"
     return f"Basic {base64.b64encode(pair.encode()).decode()}"
-
-
-class TokenError(Exception):
-    """No access token could be had; the detail says what the token endpoint answered, and shows no secret."""
-
-    def __init__(self, detail: str) -> None:
-        super().__init__(detail)
-        self.detail = detail
 
 
 class Tokens:
@@ -72,7 +48,7 @@ class Tokens:
         self._clock = clock
         self._store = store_refresh_token
         self._accounts: dict[str, _Account] = {}
-        self._flights: set[asyncio.Task[_Grant | TokenError]] = set()
+        self._flights: set[asyncio.Task[Grant | TokenError]] = set()
 
     async def __aenter__(self) -> Self:
         return self
@@ -112,7 +88,7 @@ class Tokens:
             account = self._accounts[watch_id] = _Account(oauth2)
         return account
 
-    async def _fly(self, watch_id: str, account: _Account) -> _Grant | TokenError:
+    async def _fly(self, watch_id: str, account: _Account) -> Grant | TokenError:
         try:
             return await self._obtain(watch_id, account)
         except TokenError as error:  # as a value: every waiter may be gone
@@ -120,7 +96,7 @@ class Tokens:
         finally:
             account.flight = None
 
-    async def _obtain(self, watch_id: str, account: _Account) -> _Grant:
+    async def _obtain(self, watch_id: str, account: _Account) -> Grant:
         grant = account.grant
         if grant is None or self._clock() >= grant.good_until:
             grant = account.grant = await self._request(account.credentials)
@@ -133,19 +109,15 @@ class Tokens:
             account.stored = True
         return grant
 
-    async def _request(self, oauth2: OAuth2) -> _Grant:
-        if oauth2.grant_type == "refresh_token" and not oauth2.refresh_token:
+    async def _request(self, oauth2: OAuth2) -> Grant:
+        now = self._clock()
+        if oauth2.grant_type != "refresh_token":
+            return await grants.ask(self._client, oauth2, oauth2.grant_type, now, scope=oauth2.scope)
+        if not oauth2.refresh_token:
             raise TokenError("there is no refresh token yet: give the watch one, or let its owner authorize it")
-        asked = self._clock()
-        request = _token_request(oauth2)
-        outcome = await send.exchange(self._client, request, limit=ANSWER_LIMIT, repeat=False)
-        if outcome.status_code is None or outcome.reason not in {None, Reason.STATUS}:
-            raise TokenError(f"token endpoint: {outcome.error_message}")
-        answer = _read(outcome.body)
-        if not outcome.ok or answer is None or "error" in answer:
-            shown = masking.mask(_refusal(outcome.status_code, answer), _secrets(oauth2, request))
-            raise TokenError(shown[:DETAIL_LENGTH])
-        return _grant(answer, asked)
+        return await grants.ask(
+            self._client, oauth2, "refresh_token", now, scope=oauth2.scope, refresh_token=oauth2.refresh_token
+        )
 
 
 @dataclass(slots=True)
@@ -154,9 +126,9 @@ class _Account:
 
     credentials: OAuth2  # with the refresh token of the last rotation
     spent: deque[str] = field(default_factory=lambda: deque(maxlen=ANCESTORS))
-    grant: _Grant | None = None
+    grant: Grant | None = None
     stored: bool = True  # false while the refresh token above is known to us alone: then the grant is not used
-    flight: asyncio.Task[_Grant | TokenError] | None = None
+    flight: asyncio.Task[Grant | TokenError] | None = None
 
     def is_for(self, oauth2: OAuth2) -> bool:
         same = replace(oauth2, refresh_token=None) == replace(self.credentials, refresh_token=None)
@@ -169,75 +141,3 @@ class _Account:
             self.spent.append(before)
             self.credentials = replace(self.credentials, refresh_token=refresh_token)
             self.stored = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Grant:
-    """What a token endpoint gave."""
-
-    access_token: str
-    good_until: int  # ms; the margin is taken off
-    refresh_token: str | None
-
-
-def _token_request(oauth2: OAuth2) -> Request:
-    refresh = {"refresh_token": oauth2.refresh_token} if oauth2.grant_type == "refresh_token" else {}
-    body = prepare_token_request(oauth2.grant_type, scope=oauth2.scope, **refresh)
-    headers = {
-        "content-type": "application/x-www-form-urlencoded",
-        "accept": "application/json",
-        "user-agent": f"webhook-watch/{__version__}",
-    }
-    _, headers, body = _client_auth(oauth2).prepare("POST", oauth2.access_token_url, headers, body)
-    headers = {name.lower(): value for name, value in headers.items()}
-    return Request("POST", oauth2.access_token_url, headers, body.encode(), TIMEOUT)
-
-
-def _client_auth(oauth2: OAuth2) -> ClientAuth:
-    if not oauth2.client_secret:
-        return ClientAuth(oauth2.client_id, None, "none")  # a public client names itself in the body
-    if oauth2.client_auth == "post":
-        return ClientAuth(oauth2.client_id, oauth2.client_secret, "client_secret_post")
-    # authlib leaves out the form encoding that RFC 6749, section 2.3.1 wants inside Basic. A space becomes
-    # %20, not +, which those read too who only percent-decode.
-    return ClientAuth(quote(oauth2.client_id, safe=""), quote(oauth2.client_secret, safe=""), "client_secret_basic")
-
-
-def _read(body: bytes) -> dict[str, Json] | None:
-    try:
-        answer = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return None
-    return answer if isinstance(answer, dict) else None
-
-
-def _refusal(status: int, answer: dict[str, Json] | None) -> str:
-    if answer is None:
-        return f"token endpoint answered {status}, and no JSON object"
-    said = ": ".join(str(answer[name]) for name in ("error", "error_description") if answer.get(name))
-    return f"token endpoint answered {status} {masking.printable(said.encode())}".rstrip()
-
-
-def _secrets(oauth2: OAuth2, request: Request) -> set[str]:
-    _, _, credentials = request.headers.get("authorization", "").partition(" ")
-    return {secret for secret in (oauth2.client_secret, oauth2.refresh_token, credentials) if secret}
-
-
-def _grant(answer: dict[str, Any], asked: int) -> _Grant:
-    """RFC 6749, section 5.1. A ``token_type`` that is missing is taken for Bearer."""
-    token, kind, refresh = (answer.get(name) for name in ("access_token", "token_type", "refresh_token"))
-    if not isinstance(token, str) or not _TOKEN.fullmatch(token):
-        raise TokenError("token endpoint answered without a usable access_token")
-    if kind and str(kind).lower() != "bearer":
-        raise TokenError(f"token endpoint gave a token of type {str(kind)[:40]!r}, and only Bearer is understood")
-    life = _milliseconds(answer.get("expires_in"))
-    good_for = HOUR if life is None else life - min(MARGIN, round(life * MARGIN_SHARE))
-    return _Grant(token, asked + good_for, refresh if isinstance(refresh, str) and refresh else None)
-
-
-def _milliseconds(expires_in: object) -> int | None:
-    try:
-        seconds = float(expires_in)  # type: ignore[arg-type]  # some servers write a string
-    except (TypeError, ValueError):
-        return None
-    return None if math.isnan(seconds) else round(max(0.0, min(seconds, LONGEST)) * 1000)

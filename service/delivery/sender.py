@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import aiohttp
 
 from service import clock
-from service.delivery import attempt, authenticate, masking, send
+from service.delivery import attempt, authenticate, grants, masking, send
 from service.delivery.keyring import KeyRing
 from service.delivery.recipient import Recipient, RenderError
 from service.model import CryptoKey, Outcome, Reason, Request
@@ -72,7 +72,7 @@ class Sender:
         for _ in range(2):
             try:
                 authorization = await self._authorization(recipient, exchange)
-            except authenticate.TokenError as error:
+            except grants.TokenError as error:
                 exchange.request = attempt.request(job, recipient, exchange.payload, list(keys), None, self._now())
                 return Outcome(Reason.TOKEN, error_message=error.detail)
             exchange.request = attempt.request(job, recipient, exchange.payload, list(keys), authorization, self._now())

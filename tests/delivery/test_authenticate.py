@@ -10,9 +10,10 @@ from dataclasses import replace
 import aiohttp
 import pytest
 
-from service.delivery import authenticate, send
-from service.delivery.authenticate import TokenError, Tokens
+from service.delivery import authenticate, grants, send
+from service.delivery.authenticate import Tokens
 from service.delivery.egress import Guard
+from service.delivery.grants import TokenError
 from service.model import BasicAuth, OAuth2
 from tests.support.authserver import AuthServer
 from tests.support.receiver import HANG, RESET, Answer, Receiver
@@ -380,7 +381,7 @@ async def test_an_error_that_quotes_the_credentials_is_masked(tokens: Tokens) ->
 
 
 async def test_a_token_endpoint_that_hangs_is_given_up(tokens: Tokens, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(authenticate, "TIMEOUT", 0.1)
+    monkeypatch.setattr(grants, "TIMEOUT", 0.1)
     async with Receiver() as receiver:
         receiver.answers = [HANG]
         with pytest.raises(TokenError, match=r"^token endpoint: no answer within 0\.1 s$"):

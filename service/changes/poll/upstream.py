@@ -19,7 +19,7 @@ from service import __version__
 from service.changes.dialects.codec import Dialect, Page, UpstreamError
 from service.changes.poll import lenient
 from service.changes.poll.source import Source
-from service.delivery import authenticate, masking, retry, send
+from service.delivery import authenticate, grants, masking, retry, send
 from service.errors import BadRequest, Invalid
 from service.model import Json, Outcome, Reason, Request
 from service.watches import address
@@ -83,7 +83,7 @@ class Upstream:
         for _ in range(2):
             try:
                 token = await self._token(source)
-            except authenticate.TokenError as error:
+            except grants.TokenError as error:
                 return Refusal(masking.mask(error.detail, secrets)[:LONGEST_DETAIL])
             asked_at = self._now()
             request = Request("GET", url, _headers(source, dialect, token), None, self._timeout)
