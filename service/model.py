@@ -188,6 +188,7 @@ class Watch:
     signature: Signature = Signature()
     retry: Retry = Retry()
     ordering: Ordering = Ordering.RESOURCE
+    rate_limit: float | None = None  # attempts a second at most
 
 
 @dataclass(frozen=True, slots=True)

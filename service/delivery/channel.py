@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from dataclasses import dataclass, field
 
+from service.delivery.pace import Pace
 from service.store.deliveries import Job
 
 
@@ -20,6 +22,8 @@ class Channel:
     is_proven: bool = False  # the last attempt succeeded
     hold_until: int = 0  # nothing is sent before
     wake_at: int | None = None  # the earliest timer set for it
+    pace: Pace | None = None  # how fast its watch wants to be sent to; None: as fast as it takes them
+    turn: asyncio.TimerHandle | None = None  # what pumps it when the next turn of its pace has come
 
     @property
     def held(self) -> int:

@@ -5,7 +5,8 @@ behind them, and a flag that says whether more wait in the table. Channels share
 so that a receiver which never answers fills its own channel and no other. Jobs come to a channel three ways:
 handed on in memory by the commit that made them, handed on by the settlement of the one before them in their
 lane, or claimed from the table when the channel runs dry. What is not due yet exists in the table alone; a
-timer for each watch, not for each delivery, says when to look.
+timer for each watch, not for each delivery, says when to look. Where a watch has a rate, its jobs wait for their
+turns in the channel, few of them, and never in an attempt's place.
 
 An outcome is settled through the group commit, while the channel's next attempt is under way already; but no
 more than a few outcomes of a channel may wait to become durable, so that a database which cannot write stops
@@ -23,8 +24,10 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from service import clock, errors, ids
+from service.delivery import pace as paces
 from service.delivery.attempt import Verdict
 from service.delivery.channel import Channel
+from service.delivery.pace import Pace
 from service.delivery.recipient import Recipients, is_active
 from service.delivery.sender import Sender
 from service.model import DeliveryStatus, StatusReason, Watch
@@ -124,7 +127,7 @@ class Dispatcher:
         if self._group is None or self._stopping:
             return 0
         if channel is None:
-            channel = Channel(watch_id)
+            channel = self._channel(watch_id)
         return 0 if channel.backlog or channel.hold_until > self._now() else self._capacity(channel)
 
     def offer(self, jobs: Sequence[Job]) -> None:
@@ -158,7 +161,9 @@ class Dispatcher:
         channel = self._channel(watch_id)
         if moved:
             channel.hold_until = 0
+        self._set_pace(channel)
         if is_active(self._recipients.recipient(watch_id)):
+            self._pump(channel)
             self.wake(watch_id, self._now())
         elif channel.waiting:
             self._lay_down(channel)
@@ -192,7 +197,10 @@ class Dispatcher:
     def _capacity(self, channel: Channel) -> int:
         """How many more jobs a channel may take: a receiver that has not answered well gets no more than it can use."""
         most = self._buffer if channel.is_proven else min(self._buffer, 2 * self._concurrency)
-        return max(0, min(most - channel.held, max(MOST_JOBS - self._jobs, FEWEST_JOBS - channel.held)))
+        room = min(most - channel.held, max(MOST_JOBS - self._jobs, FEWEST_JOBS - channel.held))
+        if channel.pace is not None:
+            room = min(room, channel.pace.ahead - len(channel.waiting))
+        return max(0, room)
 
     async def _claim(self, channel: Channel, limit: int) -> list[Job]:
         try:
@@ -238,7 +246,15 @@ class Dispatcher:
         channel = self._channels.get(watch_id)
         if channel is None:
             channel = self._channels[watch_id] = Channel(watch_id)
+            self._set_pace(channel)
         return channel
+
+    def _set_pace(self, channel: Channel) -> None:
+        recipient = self._recipients.recipient(channel.watch_id)
+        channel.pace = paces.changed(channel.pace, None if recipient is None else recipient.watch.rate_limit)
+        if channel.turn is not None:
+            channel.turn.cancel()
+            channel.turn = None
 
     def _may_send(self, channel: Channel) -> bool:
         return channel.hold_until <= self._now() and is_active(self._recipients.recipient(channel.watch_id))
@@ -247,8 +263,25 @@ class Dispatcher:
         if self._group is None or self._stopping:
             return
         while channel.waiting and channel.running < self._concurrency:
+            if channel.pace is not None and not self._takes_turn(channel, channel.pace):
+                return
             channel.running += 1
             self._spawn(self._drain(channel, channel.waiting.popleft()))
+
+    def _takes_turn(self, channel: Channel, pace: Pace) -> bool:
+        """Whether the next attempt may begin now; if not, the channel is pumped when it may."""
+        if channel.turn is not None:
+            return False
+        if wait := pace.wait(self._now()):
+            channel.turn = asyncio.get_running_loop().call_later(wait / 1000, self._next_turn, channel)
+            return False
+        if channel.backlog and len(channel.waiting) <= pace.ahead // 2 + 1:
+            self._ask(channel)
+        return True
+
+    def _next_turn(self, channel: Channel) -> None:
+        channel.turn = None
+        self._pump(channel)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         if self._group is None:
@@ -266,10 +299,10 @@ class Dispatcher:
                 await self._deliver(channel, following)
                 following = None
                 if channel.waiting and not self._stopping:
-                    if self._may_send(channel):
-                        following = channel.waiting.popleft()
-                    else:
+                    if not self._may_send(channel):
                         self._lay_down(channel)
+                    elif channel.pace is None or self._takes_turn(channel, channel.pace):
+                        following = channel.waiting.popleft()
         finally:
             channel.running -= 1
         self._refill(channel)

@@ -176,5 +176,6 @@ MEMBERS = (
     Member("addPreviousData", "add_previous_data", TRUE.__contains__, bool),
     Member("signature", "signature", _signature_of, _signature_form),
     Member("retry", "retry", _retry_of, _retry_form),
+    Member("rateLimit", "rate_limit", _same, _same),
     Member("ordering", "ordering", Ordering, str),
 )

@@ -107,6 +107,7 @@ def test_every_member_is_taken():
         addPreviousData=True,
         signature={"enabled": True, "cryptoKeyIds": ["key_known", "key_other"], "scheme": "standard-webhooks"},
         retry={"schedule": [0, 1.5, 604_800], "timeout": 0.1},
+        rateLimit=0.5,
         ordering="none",
     ).watch
     assert made == model.Watch(
@@ -136,6 +137,7 @@ def test_every_member_is_taken():
         add_previous_data=True,
         signature=model.Signature(enabled=True, crypto_key_ids=("key_known", "key_other")),
         retry=model.Retry((0, 1.5, 604_800), 0.1),
+        rate_limit=0.5,
         ordering=model.Ordering.NONE,
     )
 
@@ -659,6 +661,7 @@ watches = st.builds(
         st.lists(st.integers(0, 604_800) | st.floats(0, 604_800), max_size=5).map(tuple),
         st.floats(0.1, 30),
     ),
+    rate_limit=st.none() | st.floats(0.001, 10_000),
     ordering=st.sampled_from(model.Ordering),
 )
 
