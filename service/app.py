@@ -35,6 +35,7 @@ from service.delivery import send
 from service.delivery.authenticate import Tokens
 from service.delivery.dispatcher import Dispatcher
 from service.delivery.egress import Guard
+from service.delivery.fanout import FanOut
 from service.delivery.keyring import KeyRing
 from service.delivery.sender import Sender
 from service.journal import retention
@@ -105,9 +106,11 @@ async def _start(settings: Settings, group: asyncio.TaskGroup, stack: AsyncExitS
         buffer=settings.delivery.buffer_per_watch,
     )
     registrar.listen(dispatcher)
-    intake = Intake(opened, registry, dispatcher, observe=metrics.changed)
+    fan_out = FanOut(opened, registrar, dispatcher)
+    await fan_out.load()
+    intake = Intake(opened, registry, fan_out, observe=metrics.changed)
     await Importer(opened, intake).recover()
-    _add_gauges(metrics, opened, registry, dispatcher)
+    _add_gauges(metrics, opened, registry, dispatcher, fan_out)
     sources = Sources(opened, box, known, guard.check)
     await sources.declare(declared.load(settings.directory / "sources", os.environ, sources.world()))
     source_tokens = await stack.enter_async_context(Tokens(client, clock.now_ms, sources.keep_refresh_token))
@@ -120,8 +123,8 @@ async def _start(settings: Settings, group: asyncio.TaskGroup, stack: AsyncExitS
 
     dispatching = group.create_task(dispatcher.run(), name="dispatcher")
     stack.push_async_callback(_stop_dispatcher, dispatcher, dispatching, settings.delivery.shutdown_grace)
-    polling = group.create_task(poller.run(), name="poller")
-    stack.push_async_callback(_cancel, polling)
+    stack.push_async_callback(_cancel, group.create_task(fan_out.run(), name="fan-out"))
+    stack.push_async_callback(_cancel, group.create_task(poller.run(), name="poller"))
     sweeping = group.create_task(
         retention.run(opened, settings.log.retention_days, settings.log.retention_interval), name="retention"
     )
@@ -157,9 +160,10 @@ async def _check_vault(opened: Store, box: vault.Vault, *, rotating: bool) -> No
         raise errors.ConfigError(f"secret.key: {error.detail}") from error
 
 
-def _add_gauges(metrics: Metrics, opened: Store, registry: Registry, dispatcher: Dispatcher) -> None:
+def _add_gauges(metrics: Metrics, opened: Store, registry: Registry, dispatcher: Dispatcher, fan_out: FanOut) -> None:
     metrics.gauge("webhook_watch_watches", "Watches registered", lambda: len(registry))
     metrics.gauge("webhook_watch_in_flight", "Delivery attempts under way", lambda: dispatcher.in_flight)
+    metrics.gauge("webhook_watch_fan_outs", "Changes whose deliveries are being made", lambda: fan_out.open)
     metrics.gauge("webhook_watch_commits_total", "Transactions committed", opened.commits)
 
 

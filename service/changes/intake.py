@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from service import clock, errors, ids
 from service.changes import detect, operations
 from service.changes.types import ResourceType
-from service.delivery import outbox
+from service.delivery.fanout import FanOut
 from service.model import Change, Document, Event
 from service.store import changes, resources
 from service.store.driver import Transaction
@@ -93,14 +93,14 @@ class Intake:
         self,
         store: Store,
         registry: Registry,
-        handoff: outbox.Handoff,
+        fan_out: FanOut,
         *,
         now: Callable[[], int] = clock.now_ms,
         observe: Callable[[Sequence[Change]], None] = lambda _changes: None,
     ) -> None:
         self._store = store
         self._registry = registry
-        self._handoff = handoff
+        self._fan_out = fan_out
         self.now = now
         self._observe = observe
 
@@ -149,7 +149,7 @@ class Intake:
         )
         await changes.insert(transaction, batch.changes)
         told = [(change, self._registry.match(change)) for change in batch.changes]
-        await outbox.enqueue(transaction, told, self._handoff, batch.now)
+        await self._fan_out.tell(transaction, told, batch.now)
         transaction.after_commit(lambda: self._observe(batch.changes))
 
 

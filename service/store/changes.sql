@@ -2,12 +2,13 @@
 INSERT INTO changes (id, tenant, type, object_id, event, version, time, source, before, after, diff)
 VALUES (:id, :tenant, :type, :object_id, :event, :version, :time, :source, :before, :after, :diff);
 
--- name: purge       old changes that no delivery leans on any more
+-- name: purge       old changes that no delivery leans on any more, nor will
 DELETE FROM changes WHERE id IN (
     SELECT c.id FROM changes AS c
     WHERE c.id < :before AND NOT EXISTS (
         SELECT 1 FROM deliveries AS d
         WHERE d.tenant = c.tenant AND d.object_id = c.object_id AND d.change_id = c.id
     )
+    AND NOT EXISTS (SELECT 1 FROM fan_outs AS f WHERE f.change_id = c.id)
     ORDER BY c.id LIMIT :limit
 ) RETURNING id;

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 
 from service.delivery import masking
 from service.delivery.recipient import RenderError
-from service.model import Change, Watch
+from service.model import Change, Event, Watch
 from service.watches import address, match, template
+
+Interest = tuple[str, str, str | None]  # tenant and type, and the resource where it is one only
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +52,14 @@ class Prepared:
 class Registry:
     """The watches, by id and by what they want to hear of.
 
-    A watch of one resource is found by that resource, so that ten thousand of them cost a change nothing.
+    A watch of one resource is found by that resource, so that ten thousand of them cost a change nothing. Who hears of
+    an event is found out once, and again when one of those watches has changed.
     """
 
     def __init__(self) -> None:
         self._by_id: dict[str, Prepared] = {}
-        self._by_interest: defaultdict[tuple[str, str, str | None], dict[str, Prepared]] = defaultdict(dict)
+        self._by_interest: defaultdict[Interest, dict[str, Prepared]] = defaultdict(dict)
+        self._audiences: dict[Interest, dict[Event, tuple[Prepared, ...]]] = {}
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -67,26 +71,39 @@ class Registry:
     def adopt(self, prepared: Prepared) -> None:
         """Add a watch, or put it in its predecessor's place."""
         self.remove(prepared.watch.id)
+        interest = _interest(prepared.watch)
         self._by_id[prepared.watch.id] = prepared
-        self._by_interest[_interest(prepared.watch)][prepared.watch.id] = prepared
+        self._by_interest[interest][prepared.watch.id] = prepared
+        self._audiences.pop(interest, None)
 
     def remove(self, watch_id: str) -> None:
         """Forget a watch."""
         prepared = self._by_id.pop(watch_id, None)
         if prepared is not None:
             interest = _interest(prepared.watch)
+            self._audiences.pop(interest, None)
             del self._by_interest[interest][watch_id]
             if not self._by_interest[interest]:
                 del self._by_interest[interest]
 
-    def match(self, change: Change) -> list[Prepared]:
-        """Those that hear of this change."""
-        candidates = [
-            *self._by_interest.get((change.tenant, change.type, None), {}).values(),
-            *self._by_interest.get((change.tenant, change.type, change.object_id), {}).values(),
-        ]
-        return [prepared for prepared in candidates if match.hears(prepared.watch, change)]
+    def match(self, change: Change) -> tuple[Prepared, ...]:
+        """Those that hear of this change; mostly the same tuple as for the change before."""
+        everyone = self._audience((change.tenant, change.type, None), change.event)
+        others = self._audience((change.tenant, change.type, change.object_id), change.event)
+        return everyone + others if others else everyone
+
+    def _audience(self, interest: Interest, event: Event) -> tuple[Prepared, ...]:
+        known = self._audiences.get(interest)
+        if known is None:
+            watches = self._by_interest.get(interest)
+            if watches is None:
+                return ()
+            known = self._audiences[interest] = {
+                each: tuple(prepared for prepared in watches.values() if match.hears(prepared.watch, each))
+                for each in Event
+            }
+        return known[event]
 
 
-def _interest(watch: Watch) -> tuple[str, str, str | None]:
+def _interest(watch: Watch) -> Interest:
     return watch.tenant, watch.object_type, watch.object_id

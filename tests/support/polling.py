@@ -20,6 +20,7 @@ from service.changes.snapshot import Snapshots
 from service.delivery import send
 from service.delivery.authenticate import Tokens
 from service.delivery.egress import Guard
+from service.delivery.fanout import FanOut
 from service.store import sources
 from service.store.sources import SourceRow
 from service.store.sql import Query
@@ -150,7 +151,8 @@ async def rig(directory: Path, config_directory: Path = running.ROOT / "config")
         box = vault.Vault([running.SECRET_KEY])
         guard = Guard(["127.0.0.0/8"])
         keeper = Sources(services.store, box, services.types, guard.check, now=now)
-        intake = Intake(services.store, services.registry, services.dispatcher, now=now)
+        fan_out = FanOut(services.store, services.registrar, services.dispatcher, now=now)
+        intake = Intake(services.store, services.registry, fan_out, now=now)
         async with send.session(guard) as client, Tokens(client, now, keeper.keep_refresh_token) as tokens:
             reader = Reader(client, tokens, now, timeout=5)
             means = Means(services.store, Snapshots(services.store, intake), reader, services.types, now, lambda: 0.0)
