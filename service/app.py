@@ -19,7 +19,7 @@ from aiohttp import web
 
 from service import clock, errors, vault
 from service.access import Access
-from service.api import routes
+from service.api import protocol, routes
 from service.api.metrics import Metrics
 from service.api.services import Services
 from service.changes import types
@@ -130,7 +130,7 @@ async def _start(settings: Settings, group: asyncio.TaskGroup, stack: AsyncExitS
     )
     stack.callback(sweeping.cancel)
 
-    runner = web.AppRunner(routes.application(services), access_log=None, shutdown_timeout=LAST_ANSWERS)
+    runner = protocol.Runner(routes.application(services), shutdown_timeout=LAST_ANSWERS)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     site = web.TCPSite(runner, settings.server.host, settings.server.port, backlog=1024)

@@ -22,6 +22,7 @@ FILE = "service.toml"
 PREFIX = "WATCH_"
 DIRECTORY_VARIABLE = "WATCH_CONFIG"  # where the settings are, so it cannot be one of them
 CLIENT_VARIABLES = ("WATCH_URL", "WATCH_API_KEY")  # of the commands that call a service
+LISTEN_VARIABLE = "WATCH_LISTEN_SECRET"  # of the command that plays a receiver
 MIN_ADMIN_KEY = 24  # characters
 MIN_SECRET_KEY = 32  # characters: HKDF does not stretch a password, so the text itself must be long
 MEMORY = "sqlite:///:memory:"
@@ -272,7 +273,7 @@ def _of_variables(environ: Mapping[str, str]) -> Iterator[tuple[str, Setting, ob
 
 def _doubts(environ: Mapping[str, str]) -> tuple[str, ...]:
     """Unknown variables do not stop the start: Kubernetes sets some for every service, whatever its name."""
-    known = {row.variable for row in TABLE} | {DIRECTORY_VARIABLE, *CLIENT_VARIABLES}
+    known = {row.variable for row in TABLE} | {DIRECTORY_VARIABLE, *CLIENT_VARIABLES, LISTEN_VARIABLE}
     strange = sorted(name for name in environ if name.startswith(PREFIX) and name not in known)
     return tuple(f"{name}: no such setting{_hint(name, known)}; it was passed over" for name in strange)
 

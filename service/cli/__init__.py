@@ -14,6 +14,7 @@ from service.cli.check import check
 from service.cli.demo import demo
 from service.cli.imports import import_
 from service.cli.keys import keys
+from service.cli.listen import listen
 from service.cli.migrate import migrate
 from service.cli.serve import serve
 from service.cli.sources import sources
@@ -69,5 +70,5 @@ def main() -> None:
     """  # noqa: D301  \b is click's mark of a paragraph that keeps its lines
 
 
-for command in (serve, demo, tail, import_, keys, sources, migrate, check):
+for command in (serve, demo, tail, listen, import_, keys, sources, migrate, check):
     main.add_command(command)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import aiohttp
 import click
 
 from service import __version__, config
+from service.cli import terminal
 from service.cli.terminal import Failure
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -96,7 +96,7 @@ class Client:
         except aiohttp.ClientConnectorCertificateError as error:
             raise Failure(f"the certificate of {self.url} is not trusted: {error.certificate_error}") from error
         except aiohttp.ClientConnectorError as error:
-            reason = _reason(error.os_error)
+            reason = terminal.reason(error.os_error)
             raise Unreachable(f"cannot connect to {self.url}: {reason}; is the service running there?") from error
         except TimeoutError as error:
             raise Unreachable(f"nothing was heard from {self.url} for too long") from error
@@ -110,11 +110,6 @@ async def connected(url: str, key: str) -> AsyncIterator[Client]:
     headers = {"Authorization": f"Bearer {key}", "User-Agent": f"webhook-watch/{__version__}"}
     async with aiohttp.ClientSession(headers=headers, timeout=PATIENCE) as session:
         yield Client(url, session)
-
-
-def _reason(error: OSError) -> str:
-    """In the system's words: asyncio's own name the address instead of the reason."""
-    return os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
 
 
 async def _refusal(answer: aiohttp.ClientResponse, what: str) -> Failure:

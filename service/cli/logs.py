@@ -7,6 +7,8 @@ import time
 
 from aiohttp import http_exceptions
 
+from service.cli import terminal
+
 
 class Line(logging.Formatter):
     """Time, level, logger, message.
@@ -24,7 +26,7 @@ class Line(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  logging's own name
         """The line itself."""
-        record.message = _printable(record.message)
+        record.message = terminal.printable(record.message)
         return super().formatMessage(record)
 
     def formatException(self, ei: object) -> str:  # noqa: N802
@@ -47,9 +49,3 @@ def _is_no_bad_request(record: logging.LogRecord) -> bool:
     """A request that is no HTTP is answered 400; aiohttp's trace would quote it, and the key that it holds."""
     error = record.exc_info[1] if record.exc_info else None
     return not isinstance(error, http_exceptions.HttpProcessingError)
-
-
-def _printable(text: str) -> str:
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -37,6 +37,18 @@ def complain(message: str, severity: str = "error") -> None:
         click.echo(f"webhook-watch: {severity}: {line}", err=True)
 
 
+def printable(text: str) -> str:
+    """The text with its control characters escaped: whoever wrote it writes no line of ours, nor steers the terminal."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def reason(error: OSError) -> str:
+    """In the system's words: asyncio's own name the address instead of the reason."""
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
+
+
 def prepare() -> None:
     """Names come in every script: on a terminal that lacks a letter a question mark is shown instead."""
     for stream in (sys.stdout, sys.stderr):

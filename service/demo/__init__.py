@@ -4,7 +4,7 @@
     cast        who plays: casts/<type>.json, or specimens made from a schema
     faces       how they are written: through the vendor's own paths, or by a push
     script      what is written, and when
-    receiver    the other side: takes callbacks and verifies them, as a customer's own code would
+    receiver    the other side: takes callbacks and verifies them, as ``service.receiver`` does
     caller      the public HTTP API, which is all that the story uses
     story       what happens, scene by scene, and what has to come of it
     polled      the same of a directory that is polled

@@ -60,7 +60,7 @@ class Polled(Story):
             {
                 "directory": f"{stage.directory.url}{rtype.collection}",
                 "service": stage.caller.url,
-                "receiver": stage.receiver.url,
+                "receiver": stage.receiver,
                 "type": f"{rtype.name}, in the dialect {rtype.dialect}",
             }
         )

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 from rich.box import ROUNDED, SIMPLE_HEAD
-from rich.cells import cell_len
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
-from rich.highlighter import JSONHighlighter
+from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.panel import Panel
 from rich.rule import Rule
@@ -18,16 +15,16 @@ from rich.table import Table
 from rich.text import Text
 
 from service.demo.caller import Answer, Call
-from service.demo.receiver import Callback
 from service.model import Document, Json
+from service.receiver import look
+from service.receiver.callback import Callback
+from service.receiver.look import Aligned, Layout
 
 HEADERS = ("webhook-id", "webhook-timestamp", "webhook-signature", "authorization", "ce-type", "ce-sequence")
 STATUS = {"succeeded": "green", "failed": "bold red", "canceled": "magenta", "pending": "yellow"}
 SWEEP = {"completed": "green", "failed": "bold red"}
 COUNTS = {"seen": "seen", "new": "created", "changed": "updated", "gone": "deleted", "held": "heldDeletions"}
 LAST = 8  # characters of an id by which it is known among others
-
-_highlight = JSONHighlighter()
 
 
 class Screen:
@@ -54,9 +51,7 @@ class Screen:
 
     def facts(self, rows: Mapping[str, str]) -> None:
         """Names and values."""
-        self._console.print(
-            *_aligned((Text(f"  {name}", "dim"), Text(value)) for name, value in rows.items()), sep="\n"
-        )
+        self._console.print(Aligned((Text(f"  {name}", "dim"), Text(value)) for name, value in rows.items()))
 
     def call(self, call: Call, answer: Answer, whom: str = "") -> None:
         """A request that was made of a service, and its answer."""
@@ -71,7 +66,7 @@ class Screen:
         shown = [(Text(name, "dim"), Text(callback.headers[name])) for name in HEADERS if name in callback.headers]
         self._console.print(
             Panel(
-                Group(*_aligned(shown), Text(), *parts),
+                Group(Aligned(shown), Text(), *parts),
                 title=Text.assemble(("callback ", "dim"), (who, "bold")),
                 title_align="left",
                 subtitle=_verdict(callback),
@@ -132,76 +127,12 @@ class Screen:
             self.failed(f"the callback to {who} was not to be believed: {callback.fault}")
 
 
-def document(body: Document) -> RenderableType:
-    """A document as JSON."""
-    return Layout(body)
-
-
 def versions(now: Document, before: Json) -> RenderableType:
-    """A document and its version before: what differs is green now and was red, the rest is not said twice."""
-    label = ("previousData ", "bold")
-    if not isinstance(before, dict):
-        return Group(Layout(now), Text.assemble(label, "null"))
-    was = {name: value for name, value in before.items() if now.get(name) != value}
-    became = {name for name, value in now.items() if before.get(name) != value}
-    if not was and not became:
-        last = Text.assemble(("{…} ", "bold"), (f"the last version, whole: its {len(now)} members as above", "dim"))
-        return Group(last, Text.assemble(label, ("the same", "dim")))
-    note = f"the whole version before; its {len(before) - len(was)} other members as above"
-    body = Layout(now, dict.fromkeys(became, "green"))
-    return Group(body, Text.assemble(label, (note, "dim")), Layout(was, dict.fromkeys(was, "red")))
-
-
-def changes(operations: list[Document]) -> RenderableType:
-    """A diff: what was there in red, what is there now in green."""
-    if not operations:
-        return Text.assemble(("changes ", "bold"), "[]")
-    rows = [(Text(f"  {step['op']}", "dim"), Text(str(step["path"]), "bold"), _step(step)) for step in operations]
-    return Group(Text("changes", "bold"), *_aligned(rows))
-
-
-def _step(operation: Document) -> Text:
-    both = "oldValue" in operation and "value" in operation
-    return Text.assemble(
-        (_text(operation["oldValue"]) if "oldValue" in operation else "", "red"),
-        (" → " if both else "", "dim"),
-        (_text(operation["value"]) if "value" in operation else "", "green"),
-    )
-
-
-class Layout:
-    """An object as JSON: what fits is written in one line, what does not in a line for each of its members."""
-
-    def __init__(self, value: Document, styles: Mapping[str, str] | None = None) -> None:
-        self._value = value
-        self._styles = styles or {}  # of members, instead of the colours that JSON has
-
-    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
-        last = next(reversed(self._value), None)
-        yield Text("{")
-        for name, value in self._value.items():
-            comma = "" if name == last else ","
-            for line in _lines(f"{_text(name)}: ", value, comma, options.max_width, 2):
-                text = Text(line, self._styles.get(name, ""), no_wrap=True, overflow="ellipsis")
-                if name not in self._styles:
-                    _highlight.highlight(text)
-                yield text
-        yield Text("}")
-
-
-def _lines(prefix: str, value: Json, suffix: str, width: int, indent: int) -> Iterator[str]:
-    flat = " " * indent + prefix + _text(value) + suffix
-    if not value or not isinstance(value, dict | list) or cell_len(flat) <= width:
-        yield flat
-        return
-    opening, closing = "{}" if isinstance(value, dict) else "[]"
-    inner = (
-        [(f"{_text(name)}: ", value[name]) for name in value] if isinstance(value, dict) else [("", i) for i in value]
-    )
-    yield " " * indent + prefix + opening
-    for place, (name, item) in enumerate(inner, 1):
-        yield from _lines(name, item, "," if place < len(inner) else "", width, indent + 2)
-    yield " " * indent + closing + suffix
+    """A document and its version before; a version that a scene has shown already is not said again."""
+    if now != before:
+        return look.versions(now, before)
+    last = Text.assemble(("{…} ", "bold"), (f"the last version, whole: its {len(now)} members as above", "dim"))
+    return Group(last, Text.assemble(("previousData ", "bold"), ("the same", "dim")))
 
 
 def _table(texts: tuple[str, ...], numbers: tuple[str, ...]) -> Table:
@@ -211,25 +142,6 @@ def _table(texts: tuple[str, ...], numbers: tuple[str, ...]) -> Table:
     for name in numbers:
         table.add_column(name, justify="right", no_wrap=True)
     return table
-
-
-def _aligned(rows: Iterable[tuple[Text, ...]]) -> list[Text]:
-    """Columns that line up; a line is cut where the screen ends."""
-    listed = list(rows)
-    widths = [max(cell.cell_len for cell in column) for column in zip(*listed, strict=True)]
-    lines = []
-    for row in listed:
-        line = Text(no_wrap=True, overflow="ellipsis")
-        for cell, width in zip(row, widths, strict=True):
-            line.append_text(cell)
-            line.append(" " * (width - cell.cell_len + 2))
-        line.rstrip()
-        lines.append(line)
-    return lines
-
-
-def _text(value: Json) -> str:
-    return json.dumps(value, ensure_ascii=False)
 
 
 def _verdict(callback: Callback) -> Text:

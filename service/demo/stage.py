@@ -12,8 +12,10 @@ import aiohttp
 
 from service import app, config
 from service.config import Settings
+from service.demo import receiver
 from service.demo.caller import Caller
-from service.demo.receiver import Hook, Receiver
+from service.demo.receiver import Hook
+from service.receiver.manners import Manners
 
 PATIENCE = aiohttp.ClientTimeout(total=15)
 BASIC = ("audit", "correct horse battery staple")
@@ -25,7 +27,7 @@ class Stage:
 
     caller: Caller  # of the service
     directory: Caller  # of where resources are changed: the service itself, or the one that plays the vendor
-    receiver: Receiver
+    receiver: str  # where the hooks are: a URL
     everything: Hook  # the whole resource, with its previous version and the diff
     shaped: Hook  # what a template makes of it
     audit: Hook  # behind HTTP Basic, and it stumbles: the first attempt of each delivery is answered 503
@@ -63,13 +65,13 @@ def settings(directory: Path) -> Settings:
 @asynccontextmanager
 async def opened(chosen: Settings, vendor: Settings | None = None) -> AsyncIterator[Stage]:
     """Start the receiver, the vendor if there is one, and the service; stop all of them at the end."""
-    hooks = Hook("/everything"), Hook("/shaped"), Hook("/audit", basic=BASIC, stumbles=True)
+    hooks = Hook("/everything"), Hook("/shaped"), Hook("/audit", basic=BASIC, manners=Manners(fail_first=1))
     async with AsyncExitStack() as stack:
-        receiver = await stack.enter_async_context(Receiver(*hooks))
+        hooks_url = await stack.enter_async_context(receiver.opened(*hooks))
         session = await stack.enter_async_context(aiohttp.ClientSession(timeout=PATIENCE))
         directory = None if vendor is None else await _start(vendor, session, stack, "directory")
         caller = await _start(chosen, session, stack, "service" if directory else "")
-        yield Stage(caller, directory or caller, receiver, *hooks)
+        yield Stage(caller, directory or caller, hooks_url, *hooks)
 
 
 async def _start(chosen: Settings, session: aiohttp.ClientSession, stack: AsyncExitStack, name: str) -> Caller:

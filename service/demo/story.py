@@ -9,11 +9,13 @@ from urllib.parse import quote, urlencode
 
 from service.demo import screen as look
 from service.demo.caller import Call, Caller, Unexpected
-from service.demo.receiver import Callback, Hook
+from service.demo.receiver import Hook
 from service.demo.screen import Screen
 from service.demo.script import Script
 from service.demo.stage import BASIC, Stage
 from service.model import Document, Json
+from service.receiver.callback import Callback
+from service.receiver.look import Layout, changes
 
 TIME_LIMIT = 60  # seconds for the whole story
 PACE, TURNS = 2.0, 4  # afterwards: seconds between two changes, and updates of one resource
@@ -70,7 +72,7 @@ class Story:
             "on a database of its own, a receiver, and HTTP between them.",
         )
         self.screen.scene("The stage")
-        self.screen.facts({"service": stage.caller.url, "receiver": stage.receiver.url, "type": script.rtype.name})
+        self.screen.facts({"service": stage.caller.url, "receiver": stage.receiver, "type": script.rtype.name})
 
     async def _register(self) -> None:
         stage, script, screen = self.stage, self.script, self.screen
@@ -95,7 +97,7 @@ class Story:
         await self._watch(stage.audit, audit)
 
     async def _watch(self, hook: Hook, wishes: Document) -> None:
-        address = self.stage.receiver.url + hook.path
+        address = self.stage.receiver + hook.path
         body: Document = {"address": address, **wishes, "signature": {"enabled": True}}
         watch = await self._call(Call("POST", f"{self.script.rtype.collection}/watch", body))
         hook.secret = watch["signature"]["secret"]
@@ -113,7 +115,7 @@ class Story:
         screen.expect(body == self.current, f"the body is the {script.noun} as {self.truth} it")
         self._expect_event(callback, "created", 1)
         shaped = await stage.shaped.next()
-        screen.callback(script.cast.reader, shaped, look.document(shaped.json()))
+        screen.callback(script.cast.reader, shaped, Layout(shaped.json()))
         screen.expect(shaped.json().keys() == script.cast.template.keys(), "the body is what the template says")
 
     async def _create_more(self) -> None:
@@ -204,7 +206,7 @@ class Story:
         body: Document = callback.json()
         resource = {name: value for name, value in body.items() if name not in ("previousData", "changes")}
         operations: Any = body["changes"]
-        parts = look.versions(resource, body["previousData"]), look.changes(operations)
+        parts = look.versions(resource, body["previousData"]), changes(operations)
         self.screen.callback(who, callback, *parts)
         return callback, resource
 

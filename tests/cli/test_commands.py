@@ -15,6 +15,7 @@ COMMANDS = (
     ["serve"],
     ["demo"],
     ["tail"],
+    ["listen"],
     ["keys", "list"],
     ["keys", "create"],
     ["keys", "revoke"],
