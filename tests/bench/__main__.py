@@ -25,7 +25,7 @@ from tests.bench import meter, processes, report, scenarios
 from tests.bench.scenarios import Bench, Figures
 
 COMPARED = {"accepted": scenarios.accepted, "whole_path": scenarios.whole_path, "drain": scenarios.drain}
-SCENARIOS = (*COMPARED, "latency")
+SCENARIOS = (*COMPARED, "latency", "fan_out")
 COUNT, QUICK = 10_000, 400  # changes of one scenario
 
 
@@ -84,6 +84,9 @@ async def _round(bench: Bench, chosen: list[str], samples: Samples) -> None:
         if name == "latency":
             whole = samples["whole"][-1] if samples["whole"] else (await scenarios.whole_path(bench))["whole"]
             _keep(await scenarios.latency(bench, whole / 2), samples)
+            continue
+        if name == "fan_out":
+            _keep(await scenarios.fan_out(bench), samples)
             continue
         figures = await COMPARED[name](bench)
         after = await _ceiling(bench, samples)

@@ -7,6 +7,7 @@ it takes JSON lines, and answers each with one on standard output, the first of 
 ``{"do": "hold"}``     read requests, but answer none
 ``{"do": "wait", "count": n}``  answers when n have come: the times (ns) of the first and the n-th
 ``{"do": "arrivals"}`` what came: ``{"id/version": time of its first arrival}``
+``{"do": "departures"}`` the same with the times of the last arrivals
 """
 
 from __future__ import annotations
@@ -55,6 +56,8 @@ class Receiver:
                 if len(self.times) < count:
                     await self._reached.wait()
                 return {"first": self.times[0], "last": self.times[count - 1], "count": len(self.times)}
+            case {"do": "departures"}:
+                return {_name(head): at for at, head in zip(self.times, self.heads, strict=True)}
             case {"do": "arrivals"}:
                 found: dict[str, object] = {}
                 for at, head in zip(self.times, self.heads, strict=True):

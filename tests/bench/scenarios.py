@@ -5,6 +5,7 @@ The first figure of a scenario is its speed. Costs are CPU microseconds for each
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.bench import processes, served
+from tests.bench import documents, processes, served
 from tests.bench.meter import Meter
 from tests.bench.processes import Process
 from tests.bench.served import Served
@@ -24,6 +25,7 @@ Figures = dict[str, float]
 CONNECTIONS = 64  # of the writer
 CONCURRENCY = 32  # callbacks under way at once: of a watch, and of the ceiling
 FAN_OUT = 10  # watches that a change of the drain is delivered to
+NEIGHBOURS, NEIGHBOURS_RATE = 400, 50.0  # changes of another tenant meanwhile, and how many of them a second
 WARM_UP = 0.1  # of the open loop's changes, whose latency is not counted
 
 
@@ -141,6 +143,47 @@ async def latency(bench: Bench, rate: float) -> Figures:
     }
 
 
+async def fan_out(bench: Bench) -> Figures:
+    """One change that as many watches hear of as there are changes elsewhere, and meanwhile another tenant's changes."""
+    async with _service(bench) as service:
+        gate = asyncio.Semaphore(CONNECTIONS)
+
+        async def watch() -> None:
+            async with gate:
+                await service.watch(bench.address)
+
+        await asyncio.gather(*(watch() for _ in range(bench.count)))
+        other = await service.admin.key_of("admin", "neighbour")
+        await other.watch(bench.address)
+        await bench.receiver.ask({"do": "answer"})
+        before = service.process.memory()
+        async with _load(bench, service, count=NEIGHBOURS, rate=NEIGHBOURS_RATE, key=other.key) as load:
+            load.tell(None)
+            await bench.receiver.ask({"do": "wait", "count": NEIGHBOURS // 4})
+            pushed = time.time_ns()
+            answer = await service.admin.put(f"{documents.PATH}/everyone", {"id": "everyone"})
+            answered = time.time_ns()
+            assert answer.status == 201, answer.text
+            run = await load.answer()
+            await bench.receiver.ask({"do": "wait", "count": bench.count + NEIGHBOURS})
+            await _settled(service)
+        arrivals = await bench.receiver.ask({"do": "arrivals"})
+        ended = (await bench.receiver.ask({"do": "departures"}))["everyone/1"]
+        await service.check()
+        after = service.process.memory()
+    meanwhile = [name for name, at in run["sent"].items() if pushed < at < ended]
+    took = sorted((arrivals[name] - run["sent"][name]) / 1e6 for name in meanwhile)
+    calm = sorted((arrivals[name] - at) / 1e6 for name, at in run["sent"].items() if at < pushed)
+    return {
+        "fan_out": bench.count / ((ended - pushed) / 1e9),
+        "fan_out_answered_ms": (answered - pushed) / 1e6,
+        "fan_out_neighbour_calm": calm[len(calm) // 2],
+        "fan_out_neighbour_p50": took[len(took) // 2],
+        "fan_out_neighbour_most": took[-1],
+        "fan_out_grew": after.get("peak", 0) - before.get("peak", 0),
+    }
+
+
 @contextmanager
 def _directory(bench: Bench) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="webhook-watch-bench-", dir=bench.directory) as directory:
@@ -156,12 +199,12 @@ async def _service(bench: Bench) -> AsyncIterator[Served]:
 
 @asynccontextmanager
 async def _load(
-    bench: Bench, service: Served, *, count: int | None = None, rate: float | None = None
+    bench: Bench, service: Served, *, count: int | None = None, rate: float | None = None, key: str | None = None
 ) -> AsyncIterator[Process]:
     job = {
         "host": service.host,
         "port": service.port,
-        "key": running.ADMIN_KEY,
+        "key": key or running.ADMIN_KEY,
         "count": count or bench.count,
         "connections": CONNECTIONS,
         "rate": rate,
