@@ -57,18 +57,19 @@ class Database:
     url: str = _setting(  # a URL may hold a password
         "sqlite:///webhook-watch.db",
         kinds.database_url(),
-        "The database: sqlite:///relative.db (from the working directory) or sqlite:////absolute.db.",
+        "The database: sqlite:///relative.db (from the working directory), sqlite:////absolute.db or postgresql://...",
         secret=True,
     )
 
     @property
     def path(self) -> Path | None:
-        """The SQLite file; None for a database in memory."""
-        return None if self.url == MEMORY else Path(self.url.removeprefix("sqlite:///"))
+        """The SQLite file; None for a database that is none."""
+        path = self.url.removeprefix("sqlite:///")
+        return None if self.url in {MEMORY, path} else Path(path)
 
     @property
     def key_file(self) -> Path | None:
-        """Where the encryption key is kept if no ``secret.key`` is set; None for a database in memory."""
+        """Where the encryption key is kept if no ``secret.key`` is set; None without a file to keep it beside."""
         return None if self.path is None else self.path.with_name(self.path.name + ".key")
 
 

@@ -85,18 +85,29 @@ def url() -> Kind:
 
 
 def database_url() -> Kind:
-    """``sqlite:///`` and a path."""
+    """``sqlite:///`` and a path, or ``postgresql://`` and what leads to a database."""
 
     def check(value: object) -> str:
         line = _line(value)
-        if line.startswith(("postgresql:", "postgres:")):
-            raise ValueError("PostgreSQL is not supported by this version: write sqlite:///file.db")
+        if line.startswith(("postgresql://", "postgres://")):
+            return _postgresql_url(line)
         path = line.removeprefix("sqlite:///")
         if path == line or not path or path.endswith("/") or "?" in path or "#" in path:
-            raise ValueError("must be sqlite:///relative.db or sqlite:////absolute.db")
+            raise ValueError("must be sqlite:///relative.db, sqlite:////absolute.db or postgresql://user@host/database")
         return line
 
     return Kind(check)
+
+
+def _postgresql_url(line: str) -> str:
+    try:
+        parts = urlsplit(line)
+        whole = bool(parts.path.strip("/")) and "/" not in parts.path[1:] and parts.port != 0 and not parts.fragment
+    except ValueError:
+        whole = False
+    if not whole:
+        raise ValueError("must name a database, as in postgresql://user:password@host:5432/database")
+    return line
 
 
 def key(least: int) -> Kind:

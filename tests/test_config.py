@@ -146,9 +146,17 @@ def test_the_url_names_the_file_and_its_key(url, path, key_file):
     assert (database.path, database.key_file) == (path, key_file)
 
 
-def test_postgresql_is_refused_for_now_without_showing_its_password():
-    text = refusal(WATCH_DATABASE_URL="postgresql://watch:hunter2@db/watch")
-    assert "not supported by this version" in text
+@pytest.mark.parametrize("url", ["postgresql://watch:hunter2@db/watch", "postgres:///watch?host=/run/postgresql"])
+def test_the_url_of_a_postgresql_database_has_no_file(url):
+    database = config.load(DEFAULTS, {"WATCH_DATABASE_URL": url}).database
+    assert (database.path, database.key_file) == (None, None)
+    assert "hunter2" not in repr(database)
+
+
+@pytest.mark.parametrize("url", ["postgresql://watch:hunter2@db", "postgresql://watch:hunter2@db:99999/watch"])
+def test_a_postgresql_url_without_a_database_is_refused_without_showing_its_password(url):
+    text = refusal(WATCH_DATABASE_URL=url)
+    assert "must name a database" in text
     assert "hunter2" not in text
 
 

@@ -150,8 +150,7 @@ async def settle(
     ``onward`` holds the ids of those watches whose next deliveries the worker takes; those of others get their
     turn, but wait in the table.
     """
-    await transaction.many(Q.save_attempt, [_attempt_row(item) for item in settlements])
-    await transaction.many(
+    await transaction.many(  # first, so that nobody else can take them over before the rest is written
         Q.settle,
         [
             {
@@ -165,6 +164,7 @@ async def settle(
             for item in settlements
         ],
     )
+    await transaction.many(Q.save_attempt, [_attempt_row(item) for item in settlements])
     await transaction.many(
         Q.journal_attempt,
         [{"id": item.job.id, "fence": item.job.fence, "now": now, "kind": "attempt"} for item in settlements],

@@ -23,6 +23,15 @@ WHERE id IN (
 )
 RETURNING id;
 
+-- postgresql: claim passing over those that another replica is about to claim
+UPDATE deliveries SET worker = :worker, fence = fence + 1
+WHERE id = ANY (ARRAY(
+    SELECT id FROM deliveries
+    WHERE watch_id = :watch_id AND status = 'pending' AND worker IS NULL AND due IS NOT NULL AND due <= :now
+    ORDER BY due, id LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
+))
+RETURNING id;
+
 -- name: next_due
 SELECT min(due) AS due FROM deliveries
 WHERE watch_id = :watch_id AND status = 'pending' AND worker IS NULL AND due IS NOT NULL;
@@ -57,6 +66,21 @@ SELECT :id, :number, :started, :duration, :method, :address, :request_headers, :
        :response_headers, :response_body, :reason, :error_message
 WHERE EXISTS (SELECT 1 FROM deliveries WHERE id = :id AND fence = :fence);
 
+-- postgresql: save_attempt  for many at once
+INSERT INTO attempts
+    (delivery_id, number, started, duration, method, address, request_headers, body, status_code, response_headers,
+     response_body, reason, error_message)
+SELECT u.id, u.number, u.started, u.duration, u.method, u.address, u.request_headers, u.body, u.status_code,
+       u.response_headers, u.response_body, u.reason, u.error_message
+FROM unnest(
+    CAST(:id AS TEXT[]), CAST(:fence AS BIGINT[]), CAST(:number AS INTEGER[]), CAST(:started AS BIGINT[]),
+    CAST(:duration AS BIGINT[]), CAST(:method AS TEXT[]), CAST(:address AS TEXT[]), CAST(:request_headers AS TEXT[]),
+    CAST(:body AS TEXT[]), CAST(:status_code AS INTEGER[]), CAST(:response_headers AS TEXT[]),
+    CAST(:response_body AS TEXT[]), CAST(:reason AS TEXT[]), CAST(:error_message AS TEXT[])
+) AS u (id, fence, number, started, duration, method, address, request_headers, body, status_code, response_headers,
+        response_body, reason, error_message)
+JOIN deliveries AS d ON d.id = u.id AND d.fence = u.fence;
+
 -- name: settle      under the fence only: whoever lost the lease has nothing to say; a canceled one stays canceled
 UPDATE deliveries SET
     attempts = :attempts,
@@ -66,9 +90,29 @@ UPDATE deliveries SET
     status = CASE WHEN status = 'pending' THEN :status ELSE status END
 WHERE id = :id AND fence = :fence;
 
+-- postgresql: settle  many at once
+UPDATE deliveries AS d SET
+    attempts = u.attempts,
+    worker = NULL,
+    due = CASE WHEN d.status = 'pending' THEN u.due ELSE NULL END,
+    reason = CASE WHEN d.status = 'pending' THEN u.reason ELSE d.reason END,
+    status = CASE WHEN d.status = 'pending' THEN u.status ELSE d.status END
+FROM unnest(
+    CAST(:id AS TEXT[]), CAST(:fence AS BIGINT[]), CAST(:attempts AS INTEGER[]), CAST(:due AS BIGINT[]),
+    CAST(:reason AS TEXT[]), CAST(:status AS TEXT[])
+) AS u (id, fence, attempts, due, reason, status)
+WHERE d.id = u.id AND d.fence = u.fence;
+
 -- name: journal_attempt
 INSERT INTO journal (tenant, delivery_id, at, kind, status, reason, attempts, next_attempt)
 SELECT tenant, id, :now, :kind, status, reason, attempts, due FROM deliveries WHERE id = :id AND fence = :fence;
+
+-- postgresql: journal_attempt  many at once
+INSERT INTO journal (tenant, delivery_id, at, kind, status, reason, attempts, next_attempt)
+SELECT d.tenant, d.id, u.now, u.kind, d.status, d.reason, d.attempts, d.due
+FROM unnest(CAST(:id AS TEXT[]), CAST(:fence AS BIGINT[]), CAST(:now AS BIGINT[]), CAST(:kind AS TEXT[]))
+    AS u (id, fence, now, kind)
+JOIN deliveries AS d ON d.id = u.id AND d.fence = u.fence;
 
 -- name: journal_now
 INSERT INTO journal (tenant, delivery_id, at, kind, status, reason, attempts, next_attempt)
@@ -76,7 +120,7 @@ VALUES (:tenant, :delivery_id, :at, :kind, :status, :reason, :attempts, :next_at
 
 -- name: release     given back unsent
 UPDATE deliveries SET worker = NULL
-WHERE worker = :worker AND id IN (SELECT value FROM json_each(:ids));
+WHERE worker = :worker AND id IN (SELECT k.value FROM json_each(:ids) AS k);
 
 -- name: take_over   what a worker that is gone has left behind
 UPDATE deliveries SET worker = NULL, fence = fence + 1

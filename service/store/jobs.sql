@@ -12,7 +12,7 @@ FROM jobs WHERE tenant = :tenant AND id = :id;
 
 -- name: page        newest first; :before is null for the first page
 SELECT id, tenant, kind, subject, started, state, done, total, detail, result, finished
-FROM jobs WHERE tenant = :tenant AND (:before IS NULL OR id < :before)
+FROM jobs WHERE tenant = :tenant AND (CAST(:before AS TEXT) IS NULL OR id < :before)
 ORDER BY id DESC LIMIT :limit;
 
 -- name: running     the one that works on this now

@@ -9,11 +9,11 @@ ON CONFLICT (id) DO UPDATE SET hash = excluded.hash;
 SELECT id, tenant, name, role, created FROM api_keys WHERE hash = :hash;
 
 -- name: api_key
-SELECT id, tenant, name, role, created FROM api_keys WHERE id = :id AND (:tenant IS NULL OR tenant = :tenant);
+SELECT id, tenant, name, role, created FROM api_keys WHERE id = :id AND (CAST(:tenant AS TEXT) IS NULL OR tenant = :tenant);
 
 -- name: api_keys
 SELECT id, tenant, name, role, created FROM api_keys
-WHERE (:tenant IS NULL OR tenant = :tenant) AND id > :after ORDER BY id LIMIT :limit;
+WHERE (CAST(:tenant AS TEXT) IS NULL OR tenant = :tenant) AND id > :after ORDER BY id LIMIT :limit;
 
 -- name: delete_api_key
 DELETE FROM api_keys WHERE id = :id;

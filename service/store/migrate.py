@@ -3,30 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
 
 from service import errors
-from service.store.driver import Row
+from service.store.driver import Database
 from service.store.sql import Query
 
 DIRECTORY = Path(__file__).parent / "migrations"
 
 _INSTALLED = Query("migrate.installed", "SELECT value FROM meta WHERE name = 'schema'")
-_HAS_META = Query("migrate.has_meta", "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'meta'")
-
-
-class Migratable(Protocol):
-    """A database that can run a script."""
-
-    async def fetch(self, query: Query, params: Mapping[str, Any] | None = ...) -> list[Row]:
-        """Rows of a query."""
-        ...
-
-    async def script(self, text: str) -> None:
-        """Run several statements as one transaction; Unavailable when one fails."""
-        ...
+_HAS_META = Query(
+    "migrate.has_meta",
+    "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'meta'",
+    postgresql="SELECT 1 WHERE to_regclass('meta') IS NOT NULL",
+)
 
 
 def available(directory: Path = DIRECTORY) -> dict[int, Path]:
@@ -39,7 +29,7 @@ def available(directory: Path = DIRECTORY) -> dict[int, Path]:
     return found
 
 
-async def installed(database: Migratable) -> int:
+async def installed(database: Database) -> int:
     """The number of the last migration that this database has; 0 for an empty one."""
     if not await database.fetch(_HAS_META):
         return 0
@@ -47,32 +37,34 @@ async def installed(database: Migratable) -> int:
     return int(rows[0][0]) if rows else 0
 
 
-async def migrate(database: Migratable, directory: Path = DIRECTORY) -> list[str]:
-    """Apply what is missing; the names of what was applied.
+async def migrate(database: Database, directory: Path = DIRECTORY) -> list[str]:
+    """Apply what is missing, while other processes that want to do the same wait; the names of what was applied.
 
     Raises:
         ConfigError: the database was made by a newer version, whose tables this one does not know; or a
             migration fails, and leaves nothing behind.
     """
     files = available(directory)
-    present = await installed(database)
-    newest = max(files)
-    if present > newest:
-        raise errors.ConfigError(
-            f"the database is at migration {present}, this version knows {newest}: it was used by a newer version; "
-            "run that version, or restore a backup"
-        )
-    applied = []
-    for number, path in files.items():
-        if number > present:
-            text = path.read_text(encoding="utf-8")
-            done = (
-                f"INSERT INTO meta (name, value) VALUES ('schema', '{number}') "  # noqa: S608  a number of ours
-                "ON CONFLICT (name) DO UPDATE SET value = excluded.value;"
+    async with database.exclusively():
+        present = await installed(database)
+        if present > max(files):
+            raise errors.ConfigError(
+                f"the database is at migration {present}, this version knows {max(files)}: it was used by a newer "
+                "version; run that version, or restore a backup"
             )
-            try:
-                await database.script(f"{text}\n{done}")
-            except errors.Unavailable as error:
-                raise errors.ConfigError(f"migration {path.stem}: {error.detail}; nothing of it was kept") from error
-            applied.append(path.stem)
-    return applied
+        missing = {number: path for number, path in files.items() if number > present}
+        for number, path in missing.items():
+            await _apply(database, number, path)
+    return [path.stem for path in missing.values()]
+
+
+async def _apply(database: Database, number: int, path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    done = (
+        f"INSERT INTO meta (name, value) VALUES ('schema', '{number}') "  # noqa: S608  a number of ours
+        "ON CONFLICT (name) DO UPDATE SET value = excluded.value;"
+    )
+    try:
+        await database.script(f"{text}\n-- on both\n{done}")
+    except errors.Unavailable as error:
+        raise errors.ConfigError(f"migration {path.stem}: {error.detail}; nothing of it was kept") from error

@@ -16,7 +16,7 @@ ORDER BY id LIMIT :limit;
 -- name: latest      any one that is there, for a test delivery
 SELECT tenant, type, id, version, origin, updated, deleted, document
 FROM resources
-WHERE tenant = :tenant AND type = :type AND deleted = 0 AND (:id IS NULL OR id = :id)
+WHERE tenant = :tenant AND type = :type AND deleted = 0 AND (CAST(:id AS TEXT) IS NULL OR id = :id)
 LIMIT 1;
 
 -- name: owners      who has these identities; :keys is [[tenant, type, member, value], ...]

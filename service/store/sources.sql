@@ -64,7 +64,7 @@ WHERE id = :id AND fence = :fence RETURNING confirmed;
 
 -- name: settle      the turn is over; who asked for another one meanwhile gets it now
 UPDATE sources SET sweep = :sweep, hold_until = :hold_until, worker = NULL,
-    due = CASE WHEN confirmed = 1 OR (asked = 1 AND :completed = 1 AND :now >= :hold_until) THEN :now ELSE :due END
+    due = CASE WHEN confirmed = 1 OR (asked = 1 AND :completed = 1 AND CAST(:now AS BIGINT) >= :hold_until) THEN :now ELSE :due END
 WHERE id = :id AND fence = :fence RETURNING id;
 
 -- name: take_over   called by the one process that owns the database

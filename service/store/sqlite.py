@@ -13,7 +13,7 @@ import logging
 import os
 import re
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -22,6 +22,7 @@ from typing import Any, Self
 import aiosqlite
 
 from service import errors
+from service.store import sql
 from service.store.driver import Params, Row
 from service.store.sql import Query
 
@@ -31,7 +32,6 @@ CHECKPOINT_INTERVAL = 1.0  # seconds
 LARGE_WAL = 16 * 1024 * 1024  # bytes, past which the writer ends what the background has begun
 BUSY_TIMEOUT = 5000  # milliseconds
 ROWS_AT_ONCE = 64  # of a cursor that is iterated, which none is here
-TOKENS = {"@serial@": "INTEGER PRIMARY KEY AUTOINCREMENT"}
 
 ROWS_OF_A_STATEMENT = (64, 16, 4)
 _VALUES = re.compile(r"\bVALUES\s*(\([^()]*\))")
@@ -124,6 +124,8 @@ class SqliteTransaction:
 
     async def fetch(self, query: Query, params: Params | None = None) -> list[Row]:
         """See driver.Reader."""
+        if not query.text:  # one that databases with several writers need
+            return []
         return await self._play((query.text, dict(params or {}), False))
 
     async def many(self, query: Query, rows: Sequence[Params]) -> None:
@@ -147,6 +149,8 @@ class SqliteTransaction:
 class SqliteDatabase:
     """An open database file. Make one with ``opened``."""
 
+    is_shared = False
+
     def __init__(self, path: Path, writer: Connection, reader: Connection) -> None:
         self._path = path
         self._writer = writer
@@ -158,7 +162,7 @@ class SqliteDatabase:
         return await self._reader.play([(query.text, dict(params or {}), False)])
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[SqliteTransaction]:
+    async def transaction(self, *, alone: bool = False) -> AsyncIterator[SqliteTransaction]:  # noqa: ARG002  each is
         """One transaction; the caller sees to it that there is one at a time."""
         transaction = SqliteTransaction(self._writer)
         try:
@@ -184,8 +188,7 @@ class SqliteDatabase:
 
     async def script(self, text: str) -> None:
         """Run several statements as one transaction; Unavailable when one of them fails, and then none has run."""
-        for token, replacement in TOKENS.items():
-            text = text.replace(token, replacement)
+        text = sql.migration(text, "sqlite").replace("@serial@", "INTEGER PRIMARY KEY AUTOINCREMENT")
         try:
             await self._writer.executescript(f"BEGIN IMMEDIATE;\n{text}\nCOMMIT;")
         except sqlite3.DatabaseError as error:
@@ -193,7 +196,16 @@ class SqliteDatabase:
                 await self._writer.rollback()
             raise errors.Unavailable(str(error)) from error
 
-    async def checkpoints(self) -> None:
+    @asynccontextmanager
+    async def exclusively(self) -> AsyncIterator[None]:
+        """See driver.Database: ``sole_owner`` sees to it."""
+        yield
+
+    def upkeep(self) -> dict[str, Coroutine[Any, Any, None]]:
+        """See driver.Database."""
+        return {"checkpoints": self._checkpoints()}
+
+    async def _checkpoints(self) -> None:
         """Copy the log back into the database for as long as the service runs."""
         wal = Path(f"{self._path}-wal")
         async with aiosqlite.connect(self._path, isolation_level=None) as connection:

@@ -6,7 +6,7 @@ that arrive wait and go together into the next. A batch function gets all waitin
 inside the open transaction, and answers one result for each, in order; an exception among the results is
 raised to the caller of that item alone and must have left nothing behind. If a batch function itself raises,
 everything is rolled back and each item is tried in a transaction of its own, so that one bad item cannot
-fail its neighbours.
+fail its neighbours. What collides with another process is tried again as it is, a few times, before that.
 
 A rare write that changes what the batch functions themselves lean on (a watch, a key) goes *alone*, in a
 transaction of its own: what it does after its commit is done before the next batch begins.
@@ -24,9 +24,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from service import errors
-from service.store.driver import Transaction
+from service.store.driver import Collision, Transaction
 
 MOST_ITEMS = 512  # of one transaction: bounds what a commit makes the next one wait
+TRIES = 5  # of a transaction that collides with those of other processes
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -36,8 +37,8 @@ Batch = Callable[[Transaction, Sequence[Any]], Awaitable[Sequence[Any]]]
 class Transactional(Protocol):
     """A database that can open a transaction."""
 
-    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
-        """One transaction, committed at the end of the block."""
+    def transaction(self, *, alone: bool = False) -> AbstractAsyncContextManager[Transaction]:
+        """One transaction, committed at the end of the block: see driver.Database."""
         ...
 
 
@@ -107,14 +108,19 @@ class Writer:
             group.append(self._queue.popleft())
         return group
 
-    async def _settle(self, group: list[Waiting]) -> None:
+    async def _settle(self, group: list[Waiting], tries: int = TRIES) -> None:
         try:
             results = await self._commit(group)
         except Exception as error:  # noqa: BLE001  whatever it is, it belongs to the callers
+            if isinstance(error, Collision) and tries > 1:
+                await self._settle(group, tries - 1)
+                return
             if len(group) > 1 and not isinstance(error, errors.Unavailable):
                 for waiting in group:
                     await self._settle([waiting])
                 return
+            if isinstance(error, Collision):
+                error = errors.Unavailable(f"others kept writing the same ({error}); nothing was stored, try again")
             results = [error] * len(group)
         for waiting, result in zip(group, results, strict=True):
             if waiting.future.done():  # its caller went away; what it asked for is stored all the same
@@ -129,7 +135,7 @@ class Writer:
         for index, waiting in enumerate(group):
             kinds.setdefault(waiting.batch, []).append(index)
         results: list[Any] = [None] * len(group)
-        async with self._database.transaction() as transaction:
+        async with self._database.transaction(alone=group[0].alone) as transaction:
             for batch, indexes in kinds.items():
                 answers = await batch(transaction, [group[index].item for index in indexes])
                 for index, answer in zip(indexes, answers, strict=True):

@@ -1,45 +1,74 @@
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from service import errors
-from service.store import migrate, sqlite
+from service.store import migrate, sqlite, store
+from service.store.driver import Database
 from service.store.sql import Query
 from tests.support import notes
+from tests.support.postgres import Server
 
-TABLES = Query("test.tables", "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
+TABLES = Query(
+    "test.tables",
+    "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name",
+    postgresql="SELECT tablename AS name FROM pg_tables WHERE schemaname = 'public' ORDER BY tablename",
+)
 
 
-async def test_an_empty_database_gets_every_table_and_a_migrated_one_nothing(tmp_path: Path):
-    async with sqlite.opened(tmp_path / "a.db") as database:
-        assert await migrate.migrate(database) == [path.stem for path in migrate.available().values()]
-        assert await migrate.migrate(database) == []
-        assert await migrate.installed(database) == max(migrate.available())
-        names = {row["name"] for row in await database.fetch(TABLES)}
+async def test_an_empty_database_gets_every_table_and_a_migrated_one_nothing(database: Database):
+    assert await migrate.migrate(database) == [path.stem for path in migrate.available().values()]
+    assert await migrate.migrate(database) == []
+    assert await migrate.installed(database) == max(migrate.available())
+    names = {row["name"] for row in await database.fetch(TABLES)}
     assert {"resources", "changes", "watches", "deliveries", "attempts", "journal"} <= names
 
 
-async def test_a_database_of_a_newer_version_is_refused(tmp_path: Path):
-    async with sqlite.opened(tmp_path / "a.db") as database:
+async def test_a_database_of_a_newer_version_is_refused(database: Database):
+    await migrate.migrate(database)
+    async with database.transaction() as transaction:
+        await notes.note(transaction, "schema", "9999")
+    with pytest.raises(errors.ConfigError, match="newer version"):
         await migrate.migrate(database)
-        async with database.transaction() as transaction:
-            await notes.note(transaction, "schema", "9999")
-        with pytest.raises(errors.ConfigError, match="newer version"):
-            await migrate.migrate(database)
 
 
-async def test_a_migration_that_fails_leaves_the_database_as_it_was(tmp_path: Path):
+async def test_a_migration_that_fails_leaves_the_database_as_it_was(database: Database, tmp_path: Path):
     files = tmp_path / "migrations"
     files.mkdir()
     (files / "0001_first.sql").write_text("CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);")
     (files / "0002_second.sql").write_text("CREATE TABLE half (id TEXT); CREATE TABLE half (id TEXT);")
-    async with sqlite.opened(tmp_path / "a.db") as database:
-        with pytest.raises(errors.ConfigError, match="0002_second"):
-            await migrate.migrate(database, files)
-        assert await migrate.installed(database) == 1
-        assert [row["name"] for row in await database.fetch(TABLES)] == ["meta"]
+    with pytest.raises(errors.ConfigError, match="0002_second"):
+        await migrate.migrate(database, files)
+    assert await migrate.installed(database) == 1
+    assert [row["name"] for row in await database.fetch(TABLES)] == ["meta"]
+
+
+async def test_lines_for_one_database_are_left_out_for_the_other(database: Database, tmp_path: Path):
+    (tmp_path / "0001_first.sql").write_text(
+        "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);\n"
+        "-- on sqlite\nCREATE TABLE light (id TEXT);\n"
+        "-- on postgresql: with words behind it\nCREATE TABLE heavy (id TEXT);\n"
+        "-- on both\nCREATE TABLE plain (id @serial@, name TEXT);\n"
+    )
+    await migrate.migrate(database, tmp_path)
+    own = "heavy" if database.is_shared else "light"
+    names = [row["name"] for row in await database.fetch(TABLES)]
+    assert [name for name in names if not name.startswith("sqlite_")] == sorted(["meta", "plain", own])
+
+
+async def test_of_processes_that_start_at_once_one_migrates_and_the_others_wait(postgres_server: Server):
+    url = await postgres_server.new_database()
+
+    async def start() -> list[str]:
+        async with store.database(url) as database:
+            return await migrate.migrate(database)
+
+    applied = await asyncio.gather(*(start() for _ in range(4)))
+    assert sorted(len(names) for names in applied) == [0, 0, 0, len(migrate.available())]
+    await postgres_server.drop(url)
 
 
 async def test_a_file_that_is_no_database_is_refused_by_name(tmp_path: Path):

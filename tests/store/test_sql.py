@@ -8,20 +8,25 @@ from pathlib import Path
 import pytest
 
 from service.store import journal, migrate, sql, sqlite
+from service.store.driver import Database
 
 FILES = sorted((Path(migrate.__file__).parent).glob("*.sql"))
 QUERIES = [query for file in FILES for query in sql.Queries(file)]
 
 
-@pytest.mark.parametrize("query", QUERIES, ids=lambda query: query.name)
-async def test_every_query_is_understood_by_the_database(query: sql.Query, tmp_path: Path):
-    text = query.text.replace("@filters@", " AND ".join(journal.FILTERS.values()))
-    if query.name == "journal.events":
-        text = query.text.replace("@filters@", " AND ".join(journal.EVENT_FILTERS.values()))
-    named = dict.fromkeys(re.findall(r"(?<!:):(\w+)", text))
-    async with sqlite.opened(tmp_path / "a.db") as database:
-        await migrate.migrate(database)
-        await database.fetch(sql.Query(query.name, f"EXPLAIN {text}"), named)
+async def test_every_query_is_understood_by_the_database(database: Database):
+    await migrate.migrate(database)
+    refused = {}
+    for query in QUERIES:
+        fragments = journal.EVENT_FILTERS if query.name == "journal.events" else journal.FILTERS
+        text = query.postgresql if database.is_shared and query.postgresql is not None else query.text
+        text = text.replace("@filters@", " AND ".join(fragments.values()))
+        named = dict.fromkeys(re.findall(r"(?<!:):(\w+)", text))
+        try:
+            await database.fetch(sql.Query(query.name, f"EXPLAIN {text}" if text else ""), named)
+        except Exception as error:  # noqa: BLE001  all of them are told
+            refused[query.name] = str(error)
+    assert not refused
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,6 @@ from service.store.store import Store
 from tests.support import notes
 
 
-@pytest.fixture
-async def opened(tmp_path: Path):
-    async with asyncio.TaskGroup() as group, store.opened(f"sqlite:///{tmp_path}/w.db", group) as opened:
-        yield opened
-
-
 async def remember(transaction: Transaction, items: list[str]) -> list[str | Exception]:
     results: list[str | Exception] = []
     for item in items:
@@ -108,8 +102,7 @@ async def test_a_caller_who_goes_away_loses_nothing_of_the_others(opened: Store)
     assert await patient == "PATIENT"
 
 
-async def test_a_store_that_is_closed_takes_nothing_and_has_written_what_waited(tmp_path: Path):
-    url = f"sqlite:///{tmp_path}/closing.db"
+async def test_a_store_that_is_closed_takes_nothing_and_has_written_what_waited(url: str):
     async with asyncio.TaskGroup() as group:
         async with store.opened(url, group) as first:
             waiting = asyncio.create_task(first.submit(remember, "late"))

@@ -1,0 +1,335 @@
+"""The PostgreSQL driver: a pool of connections, the SQL text translated once for each query.
+
+Several transactions are open at once, here and in other replicas, each under READ COMMITTED: every statement sees
+what was committed before it. What must not change between reading and writing is locked by its row (``FOR UPDATE``
+in the PostgreSQL form of a query); what is made twice collides in a unique index and is tried again. Transactions
+share a lock that one which goes *alone* takes for itself, so that it overlaps with none of them.
+
+The answer to a COMMIT can get lost with its connection, and then nobody knows whether it is durable: each
+transaction knows its number, and PostgreSQL tells what became of it (``pg_xact_status``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+from urllib.parse import urlsplit
+
+import asyncpg
+
+from service import errors
+from service.store import sql
+from service.store.driver import Collision, Params, Row
+from service.store.sql import Query
+
+log = logging.getLogger(__name__)
+
+CONNECTIONS = 10  # of one process, at most
+STATEMENTS = 1000  # that a connection keeps prepared
+CONNECT_TIMEOUT = 10.0  # seconds
+STATEMENT_TIMEOUT = 60.0  # seconds for one statement, waiting for locks included
+LOCK_TIMEOUT = 10_000  # ms that a statement waits for a lock
+ASKING = 20.0  # seconds for which it is asked what became of a commit
+PAUSE = 0.1  # seconds between two such questions
+MIGRATING = 3600.0  # seconds that one waits for another to migrate
+CLOSING = 5.0  # seconds
+
+# Names of advisory locks: ours among those of others in the same database.
+EVERYTHING = 0x5757_0000_0000_0001  # shared by transactions, held by one that goes alone
+MIGRATION = 0x5757_0000_0000_0002
+
+_CUT = (  # the connection is gone, or going
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,  # it is stopped, starts, or recovers
+    OSError,
+    TimeoutError,
+)
+_UNAVAILABLE = (
+    *_CUT,
+    asyncpg.InsufficientResourcesError,  # a full disk, too many connections
+    asyncpg.PostgresSystemError,  # one that cannot be written
+    asyncpg.ReadOnlySQLTransactionError,  # it is a standby now
+)
+_COLLISIONS = (
+    asyncpg.UniqueViolationError,
+    asyncpg.TransactionRollbackError,  # deadlock, serialization
+    asyncpg.LockNotAvailableError,
+    asyncpg.OutOfMemoryError,  # no room for so many locks
+)
+_UNFIT = (asyncpg.CharacterNotInRepertoireError, asyncpg.UntranslatableCharacterError)
+
+_NAME = re.compile(r"(?<!:):(\w+)")
+_VALUES = re.compile(r"\bVALUES\s*(\([^()]*\))")
+_EACH = re.compile(r"\bjson_each\((:\w+)\) AS k\b")
+
+_BEGIN = {
+    alone: f"BEGIN; SELECT pg_advisory_xact_lock{'' if alone else '_shared'}({EVERYTHING})" for alone in (False, True)
+}
+_NUMBER = "SELECT CAST(pg_current_xact_id() AS TEXT)"
+_FATE = "SELECT pg_xact_status(CAST($1 AS xid8))"
+
+
+class PostgresTransaction:
+    """A connection while a transaction is open on it."""
+
+    def __init__(self, connection: asyncpg.Connection[Any]) -> None:
+        self._connection = connection
+        self.actions: list[Callable[[], None]] = []
+
+    async def fetch(self, query: Query, params: Params | None = None) -> list[Row]:
+        """See driver.Reader."""
+        with _translated():
+            return await _fetch(self._connection, query, params)
+
+    async def many(self, query: Query, rows: Sequence[Params]) -> None:
+        """See driver.Transaction: inserts of plain values, and what takes columns, are one statement for all rows."""
+        if not rows:
+            return
+        with _translated():
+            statement = _statement(query.text if query.postgresql is None else query.postgresql)
+            if "unnest(" in statement.text:
+                columns = [[row[name] for row in rows] for name in statement.names]
+                await self._connection.fetch(statement.text, *columns)
+                return
+            if len(rows) == 1:
+                await self._connection.fetch(statement.text, *statement.values(rows[0]))
+                return
+            inserting = await _inserting(self._connection, query.text)
+            if inserting is None:
+                await self._connection.executemany(statement.text, [statement.values(row) for row in rows])
+            else:
+                columns = [[row[name] for row in rows] for name in inserting.names]
+                await self._connection.fetch(inserting.text, *columns)
+
+    def after_commit(self, action: Callable[[], None]) -> None:
+        """See driver.Transaction."""
+        self.actions.append(action)
+
+
+class PostgresDatabase:
+    """An open database. Make one with ``opened``."""
+
+    is_shared = True
+
+    def __init__(self, pool: asyncpg.Pool[Any]) -> None:
+        self._pool = pool
+
+    async def fetch(self, query: Query, params: Params | None = None) -> list[Row]:
+        """Rows of a query, from the last committed state."""
+        with _translated():
+            async with self._borrowed() as connection:
+                return await _fetch(connection, query, params)
+
+    @asynccontextmanager
+    async def transaction(self, *, alone: bool = False) -> AsyncIterator[PostgresTransaction]:
+        """See driver.Database."""
+        async with self._borrowed() as connection:
+            transaction = PostgresTransaction(connection)
+            try:
+                with _translated():
+                    await connection.execute(_BEGIN[alone])
+                    number = await connection.fetchval(_NUMBER)
+                yield transaction
+            except BaseException:
+                await _roll_back(connection)
+                raise
+            await self._commit(connection, number)
+        # It is durable: whatever fails from here on must not look as if it were not.
+        for action in transaction.actions:
+            try:
+                action()
+            except Exception:
+                log.exception("what follows a commit failed")
+
+    async def script(self, text: str) -> None:
+        """See driver.Database."""
+        statements = ddl(text)
+        with _translated():
+            async with self._borrowed() as connection:
+                try:
+                    await connection.execute(f"BEGIN; {statements}\n; COMMIT")
+                except asyncpg.PostgresError as error:
+                    await _roll_back(connection)
+                    raise errors.Unavailable(str(error)) from error
+
+    def upkeep(self) -> dict[str, Coroutine[Any, Any, None]]:
+        """See driver.Database: its server looks after it."""
+        return {}
+
+    @asynccontextmanager
+    async def exclusively(self) -> AsyncIterator[None]:
+        """See driver.Database: the lock ends with its connection, however that ends."""
+        async with self._borrowed() as connection:
+            with _translated():
+                await connection.execute("SET lock_timeout = 0")
+                await connection.fetch(f"SELECT pg_advisory_lock({MIGRATION})", timeout=MIGRATING)
+            try:
+                yield
+            finally:
+                connection.terminate()  # and with it what it was set to
+
+    @asynccontextmanager
+    async def _borrowed(self) -> AsyncIterator[asyncpg.Connection[Any]]:
+        """A connection of the pool, made if there is room; one that was closed meanwhile is replaced."""
+        with _translated():
+            connection = await self._pool.acquire(timeout=CONNECT_TIMEOUT)
+        try:
+            yield connection
+        finally:
+            await asyncio.shield(self._pool.release(connection))
+
+    async def _commit(self, connection: asyncpg.Connection[Any], number: str) -> None:
+        try:
+            status = await connection.execute("COMMIT")
+        except _CUT as error:
+            log.warning("the connection broke at a commit (%s): asking what became of it", error)
+            connection.terminate()
+            if not await self._is_committed(number):
+                raise errors.Unavailable("the database went away; nothing was stored") from error
+            return
+        except asyncpg.PostgresError:
+            with _translated():
+                raise
+        if status != "COMMIT":  # some statement had failed, and somebody went on
+            raise RuntimeError(f"a transaction with a failed statement was committed: {status}")
+
+    async def _is_committed(self, number: str) -> bool:
+        """What became of a transaction whose commit was not answered."""
+        async with asyncio.timeout(ASKING):
+            while True:
+                with suppress(*_UNAVAILABLE, errors.Unavailable):
+                    async with self._borrowed() as connection:
+                        fate = await connection.fetchval(_FATE, number)
+                    if fate != "in progress":
+                        return bool(fate == "committed")
+                await asyncio.sleep(PAUSE)
+
+
+@asynccontextmanager
+async def opened(url: str) -> AsyncIterator[PostgresDatabase]:
+    """The database at this URL; ConfigError when it cannot be reached."""
+    pool = asyncpg.create_pool(
+        url,
+        min_size=1,
+        max_size=CONNECTIONS,
+        timeout=CONNECT_TIMEOUT,
+        command_timeout=STATEMENT_TIMEOUT,
+        statement_cache_size=STATEMENTS,
+        max_cached_statement_lifetime=0,
+        max_inactive_connection_lifetime=0,
+        reset=_leave_as_it_is,
+        server_settings={"application_name": "webhook-watch", "lock_timeout": str(LOCK_TIMEOUT), "jit": "off"},
+    )
+    try:
+        await pool
+    except (*_UNAVAILABLE, asyncpg.PostgresError, ValueError) as error:
+        raise errors.ConfigError(
+            f"database.url: {_named(url)} cannot be used: {error or type(error).__name__}"
+        ) from None
+    try:
+        yield PostgresDatabase(pool)
+    finally:
+        try:
+            async with asyncio.timeout(CLOSING):
+                await pool.close()
+        except (TimeoutError, *_UNAVAILABLE):
+            pool.terminate()
+
+
+def ddl(text: str) -> str:
+    """A migration in PostgreSQL's words. Texts compare by their code points, as they do in SQLite."""
+    text = sql.migration(text, "postgresql").replace("@serial@", "BIGINT GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY")
+    return re.sub(r"(?<!\bAS )\bTEXT\b", 'TEXT COLLATE "C"', text)
+
+
+@dataclass(frozen=True, slots=True)
+class _Statement:
+    """A query's text with ``$1`` in place of ``:name``, and the names in the order of the numbers."""
+
+    text: str
+    names: tuple[str, ...]
+
+    def values(self, params: Params) -> list[Any]:
+        return [params[name] for name in self.names]
+
+
+async def _fetch(connection: asyncpg.Connection[Any], query: Query, params: Params | None) -> list[Row]:
+    text = query.text if query.postgresql is None else query.postgresql
+    statement = _statement(text)
+    rows: list[Row] = await connection.fetch(statement.text, *statement.values(params or {}))
+    return rows
+
+
+@lru_cache(maxsize=1024)
+def _statement(text: str) -> _Statement:
+    names: list[str] = []
+
+    def number(match: re.Match[str]) -> str:
+        if match[1] not in names:
+            names.append(match[1])
+        return f"${names.index(match[1]) + 1}"
+
+    # SQLite's json_each has rows of any JSON; ours are texts, or arrays whose members are taken out as texts.
+    elements = "jsonb_array_elements" if "k.value->>" in text else "jsonb_array_elements_text"
+    text = _EACH.sub(rf"{elements}(CAST(\1 AS JSONB)) AS k (value)", text)
+    return _Statement(_NAME.sub(number, text), tuple(names))
+
+
+async def _inserting(connection: asyncpg.Connection[Any], text: str) -> _Statement | None:
+    """``INSERT ... VALUES (:a, :b)`` for any number of rows, which come as columns; None for another statement."""
+    match = _VALUES.search(text)
+    if match is None:
+        return None
+    if text not in _types:
+        prepared = await connection.prepare(_statement(text).text)
+        _types[text] = tuple(kind.name for kind in prepared.get_parameters())
+    names = _statement(text).names
+    columns = ", ".join(f"${place}::{kind}[]" for place, kind in enumerate(_types[text], 1))
+    row = _NAME.sub(r"u.\1", match[1].strip("()"))
+    select = f"SELECT {row} FROM unnest({columns}) AS u ({', '.join(names)})"  # noqa: S608  words of our own files
+    return _Statement(text[: match.start()] + select + text[match.end() :], names)
+
+
+_types: dict[str, tuple[str, ...]] = {}  # of the parameters of an insert, as PostgreSQL sees them
+
+
+async def _roll_back(connection: asyncpg.Connection[Any]) -> None:
+    """Whatever happened to the connection, nothing of it stays."""
+    try:
+        if not connection.is_closed() and connection.is_in_transaction():
+            await asyncio.shield(connection.execute("ROLLBACK", timeout=CONNECT_TIMEOUT))
+    except (*_UNAVAILABLE, asyncpg.PostgresError):
+        connection.terminate()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Failures in the words of driver."""
+    try:
+        yield
+    except _COLLISIONS as error:
+        raise Collision(str(error)) from error
+    except _UNFIT as error:
+        raise errors.Invalid("a text holds the character NUL (U+0000), which cannot be stored: leave it out") from error
+    except _UNAVAILABLE as error:
+        if isinstance(error, ValueError):  # a value that does not fit its parameter: a bug of ours
+            raise
+        why = str(error) or type(error).__name__
+        raise errors.Unavailable(f"the database cannot be used now ({why}); nothing was stored") from error
+
+
+async def _leave_as_it_is(_connection: asyncpg.Connection[Any]) -> None:
+    """Nothing that a borrower does outlives its transaction: there is nothing to reset, and a round trip to spare."""
+
+
+def _named(url: str) -> str:
+    """A database without its password."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.hostname or ''}{parts.path}"
