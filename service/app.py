@@ -41,6 +41,7 @@ from service.delivery.sender import Sender
 from service.journal import retention
 from service.store import sealed, store
 from service.store.store import Store
+from service.watches.authorization import Authorizations
 from service.watches.registrar import Registrar
 from service.watches.registry import Registry
 
@@ -97,7 +98,9 @@ async def _start(settings: Settings, group: asyncio.TaskGroup, stack: AsyncExitS
 
     metrics = Metrics()
     client = await stack.enter_async_context(send.session(guard))
-    tokens = await stack.enter_async_context(Tokens(client, clock.now_ms, registrar.keep_refresh_token))
+    tokens = await stack.enter_async_context(
+        Tokens(client, clock.now_ms, registrar.keep_refresh_token, registrar.lose_authorization)
+    )
     dispatcher = Dispatcher(
         opened,
         registrar,
@@ -118,7 +121,18 @@ async def _start(settings: Settings, group: asyncio.TaskGroup, stack: AsyncExitS
     poller = Poller(opened, sources, Snapshots(opened, intake), upstream, known)
     sources.listen(poller)
     services = Services(
-        settings, opened, known, access, registry, registrar, keyring, intake, sources, dispatcher, metrics
+        settings=settings,
+        store=opened,
+        types=known,
+        access=access,
+        registry=registry,
+        registrar=registrar,
+        authorizations=Authorizations(opened, registrar, box, client, settings.server.public_url),
+        keyring=keyring,
+        intake=intake,
+        sources=sources,
+        dispatcher=dispatcher,
+        metrics=metrics,
     )
 
     dispatching = group.create_task(dispatcher.run(), name="dispatcher")

@@ -12,6 +12,7 @@
     ├── UnsupportedMediaType  415  names the one that is taken
     ├── Invalid               422  readable but wrong; carries JSON Pointers
     ├── TooManyRequests       429
+    ├── BadGateway            502  another service, which this takes, refused or did not answer
     ├── Unavailable           503  the database cannot take it now
     ├── VaultError            500  a stored secret does not open; it lives in ``vault``
     └── ConfigError           (stops the start) names the file, the key and the reason
@@ -126,6 +127,12 @@ class TooManyRequests(WatchError):
     """Come back later."""
 
     code, status, title = "tooManyRequests", 429, "Too many requests"
+
+
+class BadGateway(WatchError):
+    """Another service that this takes refused, or did not answer."""
+
+    code, status, title = "badGateway", 502, "Another service failed"
 
 
 class Unavailable(WatchError):

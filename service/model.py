@@ -7,7 +7,7 @@ since the Unix epoch in UTC; every duration is in milliseconds unless its name s
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TypeAlias, Union
 
@@ -63,7 +63,7 @@ class StatusReason(StrEnum):
     """Why the service itself, not the owner, disabled a watch or holds its deliveries."""
 
     GONE = "gone"  # the receiver answered 410
-    AUTHORIZATION = "authorization"  # the refresh token is missing
+    AUTHORIZATION = "authorization"  # the refresh token is missing, or the token endpoint takes it no more
 
 
 class Ordering(StrEnum):
@@ -141,6 +141,12 @@ class OAuth2:
     refresh_token: str | None = field(default=None, repr=False)
     auth_url: str | None = None
     scope: str | None = None
+    issuer: str | None = None  # what the provider calls itself in the iss of its answers (RFC 9207)
+
+    @property
+    def settings(self) -> OAuth2:
+        """What its owner has decided: all but the refresh token, which may rotate at any time."""
+        return replace(self, refresh_token=None)
 
 
 @dataclass(frozen=True, slots=True)

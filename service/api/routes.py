@@ -12,13 +12,26 @@ from dataclasses import dataclass
 from aiohttp import hdrs, web
 
 from service import access, errors
-from service.api import answers, collections, deliveries, health, imports, jobs, keys, resources, sources, watches
+from service.api import (
+    answers,
+    collections,
+    deliveries,
+    health,
+    imports,
+    jobs,
+    keys,
+    oauth2,
+    resources,
+    sources,
+    watches,
+)
 from service.api.call import Call
 from service.api.services import SERVICES, Services
 from service.changes.dialects import DIALECTS
 from service.changes.dialects.codec import Dialect
 from service.changes.types import ResourceType
 from service.model import Principal, Role
+from service.watches import authorization
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +72,7 @@ ROUTES = (
     Route("PATCH", "/api/v1/watches/{id}", ADMIN, watches.merge),
     Route("DELETE", "/api/v1/watches/{id}", ADMIN, watches.delete),
     Route("POST", "/api/v1/watches/{id}/test", ADMIN, watches.test),
+    Route("GET", "/api/v1/watches/{id}/oauth2/authorize", ADMIN, oauth2.authorize),
     Route("GET", "/api/v1/sources", OPERATORS, sources.list_),
     Route("POST", "/api/v1/sources", ADMIN, sources.create),
     Route("GET", "/api/v1/sources/{id}", OPERATORS, sources.get),
@@ -96,6 +110,7 @@ def application(services: Services) -> web.Application:
     app.on_shutdown.append(deliveries.close_streams)
     for route in ROUTES:
         app.router.add_route(route.method, route.path, _guarded(route.handler, route.roles, BEARER))
+    app.router.add_get(authorization.CALLBACK, oauth2.callback, allow_head=False)  # a look must not use it up
     app.router.add_get("/healthz", health.alive)
     app.router.add_get("/readyz", health.ready)
     for rtype in services.types.values():

@@ -16,6 +16,7 @@ from service.config import Settings
 from service.delivery.dispatcher import Dispatcher
 from service.delivery.keyring import KeyRing
 from service.store.store import Store
+from service.watches.authorization import Authorizations
 from service.watches.registrar import Registrar
 from service.watches.registry import Registry
 
@@ -30,6 +31,7 @@ class Services:
     access: Access
     registry: Registry
     registrar: Registrar
+    authorizations: Authorizations
     keyring: KeyRing
     intake: Intake
     sources: Sources

@@ -22,6 +22,7 @@ from service.delivery import grants
 from service.delivery.grants import Grant, TokenError
 from service.model import BasicAuth, OAuth2
 
+INVALID_GRANT = "invalid_grant"  # RFC 6749, section 5.2: the refresh token expired, was revoked, or is another's
 ANCESTORS = 8  # spent refresh tokens that are still recognised
 
 
@@ -36,6 +37,7 @@ class Tokens:
 
     ``clock`` gives milliseconds. ``store_refresh_token(watch_id, refresh_token, former)`` keeps a rotated refresh
     token durably in the place of one of the ``former`` ones; a token whose store fails is not used.
+    ``note_loss(watch_id, former)`` is told when the token endpoint does not take the last of ``former`` any more.
     """
 
     def __init__(
@@ -43,10 +45,12 @@ class Tokens:
         client: aiohttp.ClientSession,
         clock: Callable[[], int],
         store_refresh_token: Callable[[str, str, tuple[str, ...]], Awaitable[None]],
+        note_loss: Callable[[str, tuple[str, ...]], Awaitable[None]] | None = None,
     ) -> None:
         self._client = client
         self._clock = clock
         self._store = store_refresh_token
+        self._note_loss = note_loss
         self._accounts: dict[str, _Account] = {}
         self._flights: set[asyncio.Task[Grant | TokenError]] = set()
 
@@ -73,7 +77,7 @@ class Tokens:
             account.flight.add_done_callback(self._flights.discard)
         result = await asyncio.shield(account.flight)  # it goes on for the others when this waiter is cancelled
         if isinstance(result, TokenError):
-            raise TokenError(result.detail)
+            raise TokenError(result.detail, result.code, is_lost=result.is_lost)
         return result.access_token
 
     def drop(self, watch_id: str, token: str) -> None:
@@ -99,7 +103,7 @@ class Tokens:
     async def _obtain(self, watch_id: str, account: _Account) -> Grant:
         grant = account.grant
         if grant is None or self._clock() >= grant.good_until:
-            grant = account.grant = await self._request(account.credentials)
+            grant = account.grant = await self._renew(watch_id, account)
             account.rotate(grant.refresh_token)
         if not account.stored:
             try:
@@ -108,6 +112,19 @@ class Tokens:
                 raise TokenError(f"the new refresh token could not be stored ({type(error).__name__})") from error
             account.stored = True
         return grant
+
+    async def _renew(self, watch_id: str, account: _Account) -> Grant:
+        try:
+            return await self._request(account.credentials)
+        except TokenError as error:
+            former = account.credentials.refresh_token
+            if error.code != INVALID_GRANT or former is None or self._note_loss is None:
+                raise
+            try:
+                await self._note_loss(watch_id, (*account.spent, former))
+            except Exception as failure:  # the next call hears the same from the token endpoint, and tells again
+                raise error from failure
+            raise TokenError(error.detail, error.code, is_lost=True) from error
 
     async def _request(self, oauth2: OAuth2) -> Grant:
         now = self._clock()
@@ -131,7 +148,7 @@ class _Account:
     flight: asyncio.Task[Grant | TokenError] | None = None
 
     def is_for(self, oauth2: OAuth2) -> bool:
-        same = replace(oauth2, refresh_token=None) == replace(self.credentials, refresh_token=None)
+        same = oauth2.settings == self.credentials.settings
         return same and oauth2.refresh_token in (self.credentials.refresh_token, *self.spent)
 
     def rotate(self, refresh_token: str | None) -> None:

@@ -13,7 +13,7 @@ from service import clock
 from service.delivery import attempt, authenticate, grants, masking, send
 from service.delivery.keyring import KeyRing
 from service.delivery.recipient import Recipient, RenderError
-from service.model import CryptoKey, Outcome, Reason, Request
+from service.model import CryptoKey, DeliveryStatus, Outcome, Reason, Request
 from service.store.deliveries import Attempt, Job, Settlement
 
 log = logging.getLogger(__name__)
@@ -26,6 +26,7 @@ class Exchange:
     payload: bytes | None = None
     request: Request | None = None
     token: str | None = field(default=None, repr=False)
+    is_unauthorized: bool = False  # the watch's owner has to authorize it anew
 
 
 class Sender:
@@ -61,7 +62,10 @@ class Sender:
             log.exception("delivery %s could not be attempted", job.id)
             outcome = Outcome(Reason.PROTOCOL, error_message="internal error; see the service's own log")
         self._observe(outcome)
-        verdict = attempt.judge(job, recipient.watch, outcome, self._now(), self._jitter())
+        if exchange.is_unauthorized:  # it waits with its watch, however many attempts it has left
+            verdict = attempt.Verdict(DeliveryStatus.PENDING, outcome.reason, self._now())
+        else:
+            verdict = attempt.judge(job, recipient.watch, outcome, self._now(), self._jitter())
         record = _record(recipient, keys, exchange, outcome, started)
         body = exchange.payload.decode() if job.body is None and exchange.payload is not None else None
         return Settlement(job, record, body, verdict.status, verdict.reason, verdict.due), verdict
@@ -74,6 +78,7 @@ class Sender:
                 authorization = await self._authorization(recipient, exchange)
             except grants.TokenError as error:
                 exchange.request = attempt.request(job, recipient, exchange.payload, list(keys), None, self._now())
+                exchange.is_unauthorized = error.is_lost
                 return Outcome(Reason.TOKEN, error_message=error.detail)
             exchange.request = attempt.request(job, recipient, exchange.payload, list(keys), authorization, self._now())
             outcome = await send.exchange(self._client, exchange.request)

@@ -14,6 +14,7 @@ PLACES = (
     (Q.crypto_keys, Q.save_crypto_keys),
     (Q.watches, Q.save_watches),
     (Q.sources, Q.save_sources),
+    (Q.authorizations, Q.save_authorizations),
     (Q.canary, Q.save_canary),
 )
 

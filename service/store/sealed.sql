@@ -16,6 +16,12 @@ SELECT id, sealed FROM sources WHERE sealed IS NOT NULL;
 -- name: save_sources
 UPDATE sources SET sealed = :sealed WHERE id = :id;
 
+-- name: authorizations
+SELECT id, sealed FROM authorizations WHERE sealed IS NOT NULL;
+
+-- name: save_authorizations
+UPDATE authorizations SET sealed = :sealed WHERE id = :id;
+
 -- name: canary
 SELECT name AS id, value AS sealed FROM meta WHERE name = 'canary';
 

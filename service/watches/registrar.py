@@ -6,6 +6,7 @@ other write begins: a change is told to exactly the watches that were answered 2
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -14,7 +15,7 @@ from service import clock, errors, ids, jsontext
 from service.delivery import sign
 from service.delivery.keyring import KeyRing
 from service.errors import FieldError
-from service.model import CryptoKey, Json, StatusReason, Watch, WatchStatus
+from service.model import CryptoKey, Json, OAuth2, StatusReason, Watch, WatchStatus
 from service.store import deliveries, watches
 from service.store.driver import Reader, Transaction
 from service.store.store import Store
@@ -23,6 +24,8 @@ from service.vault import Vault
 from service.watches import registration, spec
 from service.watches.registration import Registration, TypeInfo, World
 from service.watches.registry import Prepared, Registry
+
+log = logging.getLogger(__name__)
 
 
 class Listener(Protocol):
@@ -148,6 +151,52 @@ class Registrar:
                 await self._store_watch(transaction, replace(prepared.watch, oauth2=renewed))
 
         await self._store.write(action)
+
+    async def lose_authorization(self, watch_id: str, former: Collection[str]) -> None:
+        """The token endpoint takes none of the ``former`` refresh tokens any more: deliveries wait for the owner.
+
+        Where the watch has another one meanwhile, that one is what the next attempt begins with.
+        """
+
+        async def action(transaction: Transaction) -> None:
+            known = self._registry.get(watch_id)
+            row = None if known is None else await watches.one(transaction, known.watch.tenant, watch_id)
+            watch = None if row is None else self._open(row)
+            if watch is None or watch.oauth2 is None or watch.status is WatchStatus.DISABLED:
+                return
+            if watch.oauth2.refresh_token in former:
+                lost = replace(watch, status_reason=StatusReason.AUTHORIZATION, updated=clock.now_ms())
+                await self._store_watch(transaction, lost)
+                log.warning("watch %s: its refresh token is not taken any more; its deliveries wait", watch_id)
+            else:
+                prepared = Prepared.of(watch)
+                transaction.after_commit(lambda: self._adopt(prepared))
+
+        await self._store.write(action)
+
+    async def authorize(self, tenant: str, watch_id: str, settings: OAuth2, refresh_token: str) -> Watch:
+        """Give a watch the refresh token that its owner has consented to; what waited for it goes out.
+
+        Raises:
+            Conflict: it was deleted, or its OAuth2 settings are not these any more.
+        """
+
+        async def action(transaction: Transaction) -> Watch:
+            row = await watches.one(transaction, tenant, watch_id)
+            watch = None if row is None else self._open(row)
+            if watch is None or watch.oauth2 is None or watch.oauth2.settings != settings:
+                raise errors.Conflict(f"watch {watch_id} was changed meanwhile, so its authorization was not stored")
+            waited = watch.status_reason is StatusReason.AUTHORIZATION
+            authorized = replace(
+                watch,
+                oauth2=replace(settings, refresh_token=refresh_token),
+                status_reason=None if waited else watch.status_reason,
+                updated=clock.now_ms(),
+            )
+            await self._store_watch(transaction, authorized)
+            return authorized
+
+        return await self._store.write(action)
 
     # Inside the transactions
 

@@ -95,7 +95,9 @@ def _judge_again(current: Watch, form: Document, given: Document, world: World) 
     faults = Faults(revision.redirected(current, form, given))
     if form.setdefault("objectType", current.object_type) != current.object_type:
         faults.add("/objectType", f"cannot change from {current.object_type}: register another watch")
-    held = current.status_reason if current.status is WatchStatus.DISABLED else None
+    # Who writes oauth2Auth wants it tried again, even if the token endpoint takes the refresh token no more.
+    stays = current.status is WatchStatus.DISABLED or "oauth2Auth" not in given
+    held = current.status_reason if stays else None
     return _judge(form, faults, world, tenant=current.tenant, watch_id=current.id, created=current.created, held=held)
 
 
@@ -129,7 +131,7 @@ def _judge(
     created: int,
     held: StatusReason | None = None,
 ) -> Registration:
-    """The watch of a form, if nothing is wrong with it; ``held``: why the service has disabled it."""
+    """The watch of a form, if nothing is wrong with it; ``held``: why the service has disabled it, or lets it wait."""
     faults.extend(forms.faults(form))
     if "objectType" not in form:
         faults.add("/objectType", f"is required: one of {', '.join(sorted(world.types))}")
@@ -160,10 +162,11 @@ def _judge(
 
 def _status_reason(watch: Watch, held: StatusReason | None) -> StatusReason | None:
     """A watch that stays disabled stays so for its reason; an enabled one waits only for a refresh token."""
+    waited = held is StatusReason.AUTHORIZATION
     if watch.status is WatchStatus.DISABLED:
-        return held
+        return None if waited else held
     oauth2 = watch.oauth2
-    waits = oauth2 is not None and oauth2.grant_type == "refresh_token" and oauth2.refresh_token is None
+    waits = oauth2 is not None and oauth2.grant_type == "refresh_token" and (waited or oauth2.refresh_token is None)
     return StatusReason.AUTHORIZATION if waits else None
 
 

@@ -130,6 +130,7 @@ OAUTH2_MEMBERS = {
     "accessTokenUrl": "access_token_url",
     "scope": "scope",
     "clientAuth": "client_auth",
+    "issuer": "issuer",
 }
 
 
@@ -138,7 +139,8 @@ def _oauth2_of(members: Mapping[str, Any]) -> OAuth2:
     return OAuth2(**{"grant_type": "refresh_token", **given})
 
 
-def _oauth2_form(oauth2: OAuth2) -> Document:
+def oauth2_form(oauth2: OAuth2) -> Document:
+    """The member ``oauth2Auth`` of a form."""
     values = ((name, getattr(oauth2, attribute)) for name, attribute in OAUTH2_MEMBERS.items())
     return {name: value for name, value in values if value is not None}
 
@@ -170,7 +172,7 @@ MEMBERS = (
     Member("method", "method", str, _same),
     Member("status", "status", WatchStatus, str),
     Member("basicAuth", "basic_auth", _basic_of, _basic_form),
-    Member("oauth2Auth", "oauth2", _oauth2_of, _oauth2_form),
+    Member("oauth2Auth", "oauth2", _oauth2_of, oauth2_form),
     Member(secrets.HEADERS, "headers", dict, dict),
     Member("schema", "schema", _same, _same),
     Member("addPreviousData", "add_previous_data", TRUE.__contains__, bool),
