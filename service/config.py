@@ -125,7 +125,9 @@ class Delivery:
 class Log:
     """The delivery log."""
 
-    retention_days: int = _setting(10, kinds.whole(1, 3650), "Days that finished deliveries stay in the log.")
+    retention_days: int = _setting(
+        10, kinds.whole(1, 3650), "Days that finished deliveries stay in the log, and changes in their feed."
+    )
     retention_interval: float = _setting(
         300.0, kinds.seconds(1, 86_400), "Seconds between two removals of what is older."
     )

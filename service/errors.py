@@ -8,6 +8,7 @@
     ├── MethodNotAllowed      405  carries what is allowed
     ├── NotAcceptable         406  none of the media types asked for can be had
     ├── Conflict              409  names what it collides with
+    ├── Gone                  410  it was there, and is forgotten
     ├── TooLarge              413  over the limit, which it names
     ├── UnsupportedMediaType  415  names the one that is taken
     ├── Invalid               422  readable but wrong; carries JSON Pointers
@@ -91,6 +92,12 @@ class Conflict(WatchError):
     """It collides with something that is there; the detail names it."""
 
     code, status, title = "conflict", 409, "Conflict"
+
+
+class Gone(WatchError):
+    """It was there, and will not come back."""
+
+    code, status, title = "gone", 410, "Gone"
 
 
 class TooLarge(WatchError):

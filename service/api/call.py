@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from aiohttp import http_exceptions, web
 
-from service import errors, jsontext
+from service import clock, errors, jsontext
 from service.api.services import Services
 from service.model import Document, Json, Principal
 
@@ -76,6 +76,18 @@ class Call:
             raise errors.BadRequest(f"parameter 'limit' is a number from 1 to {MOST}, not {text[:40]!r}")
         return int(text)
 
+    def time(self, name: str) -> int | None:
+        """A parameter that is a time, in ms."""
+        text = self.request.query.get(name)
+        if text is None:
+            return None
+        try:
+            return clock.parse_rfc3339(text.replace(" ", "+"))  # a + that was not encoded
+        except (ValueError, OverflowError) as error:
+            raise errors.BadRequest(
+                f"parameter {name!r} must be an RFC 3339 time such as 2026-01-31T12:00:00Z"
+            ) from error
+
     def cursor(self) -> str:
         """Where a list goes on: the id after which the page begins, or ""."""
         text = self.request.query.get("cursor", "")
@@ -85,7 +97,11 @@ class Call:
             raise errors.BadRequest("parameter 'cursor' is not one of ours: take nextCursor as it was given") from error
 
 
-def page(items: list[Document], last: str | None) -> Document:
+def page(items: Sequence[Document], last: str | None) -> Document:
     """A list's answer; ``last`` is the id that its last item ends at, None when there is no more."""
-    cursor = None if last is None else base64.urlsafe_b64encode(last.encode()).decode()
-    return {"items": list(items), "nextCursor": cursor}
+    return {"items": list(items), "nextCursor": None if last is None else cursor_of(last)}
+
+
+def cursor_of(last: str) -> str:
+    """What ``Call.cursor`` reads."""
+    return base64.urlsafe_b64encode(last.encode()).decode()

@@ -14,6 +14,7 @@ from aiohttp import hdrs, web
 from service import access, errors
 from service.api import (
     answers,
+    changes,
     collections,
     deliveries,
     health,
@@ -62,6 +63,7 @@ ROUTES = (
     Route("PUT", "/api/v1/resources/{type}/{id}", EVERYONE, resources.push),
     Route("DELETE", "/api/v1/resources/{type}/{id}", EVERYONE, resources.delete),
     Route("POST", "/api/v1/resources/{type}/import", EVERYONE, imports.import_),
+    Route("GET", "/api/v1/changes", EVERYONE, changes.list_),
     Route("GET", "/api/v1/jobs", EVERYONE, jobs.list_),
     Route("GET", "/api/v1/jobs/{id}", EVERYONE, jobs.get),
     Route("GET", "/api/v1/watches", EVERYONE, watches.list_),

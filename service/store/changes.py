@@ -37,8 +37,17 @@ async def insert(transaction: Transaction, changes: Sequence[Change]) -> None:
 
 
 async def purge(transaction: Transaction, before_id: str, limit: int) -> int:
-    """Delete up to ``limit`` changes older than this id that no delivery leans on; how many went."""
-    return len(await transaction.fetch(Q.purge, {"before": before_id, "limit": limit}))
+    """Delete up to ``limit`` changes older than this id that no delivery leans on; how many went.
+
+    How far each tenant's are gone is kept, so that whoever reads on from there can be told: see ``feed``.
+    """
+    gone = await transaction.fetch(Q.purge, {"before": before_id, "limit": limit})
+    of_resources = [row for row in gone if row["event"] != Event.TEST]
+    newest = {row["tenant"]: row for row in sorted(of_resources, key=lambda row: (row["tx"], row["seq"]))}
+    names = ("tenant", "tx", "seq", "time")
+    await transaction.many(Q.forget, [{name: row[name] for name in names} for row in newest.values()])
+    await transaction.many(Q.drop_filtered, [{"id": row["id"]} for row in of_resources])
+    return len(gone)
 
 
 def from_row(row: Row) -> Change:

@@ -11,4 +11,12 @@ DELETE FROM changes WHERE id IN (
     )
     AND NOT EXISTS (SELECT 1 FROM fan_outs AS f WHERE f.change_id = c.id)
     ORDER BY c.id LIMIT :limit
-) RETURNING id;
+) RETURNING id, tenant, tx, seq, time, event;
+
+-- name: forget      how far a tenant's changes are gone
+INSERT INTO forgotten (tenant, tx, seq, time) VALUES (:tenant, :tx, :seq, :time)
+ON CONFLICT (tenant) DO UPDATE SET tx = excluded.tx, seq = excluded.seq, time = excluded.time
+WHERE (excluded.tx, excluded.seq) > (forgotten.tx, forgotten.seq);
+
+-- name: drop_filtered
+DELETE FROM filtered WHERE change_id = :id;

@@ -7,20 +7,25 @@ from pathlib import Path
 
 import pytest
 
-from service.store import journal, migrate, sql, sqlite
+from service.store import feed, journal, migrate, sql, sqlite
 from service.store.driver import Database
 
 FILES = sorted((Path(migrate.__file__).parent).glob("*.sql"))
 QUERIES = [query for file in FILES for query in sql.Queries(file)]
+FRAGMENTS = {
+    "journal.list": list(journal.FILTERS.values()),
+    "journal.events": list(journal.EVENT_FILTERS.values()),
+    "feed.page": [feed.REST, feed.LATER, *feed.FILTERS.values()],
+    "feed.of_one": [feed.BEHIND, *feed.FILTERS.values()],
+}
 
 
 async def test_every_query_is_understood_by_the_database(database: Database):
     await migrate.migrate(database)
     refused = {}
     for query in QUERIES:
-        fragments = journal.EVENT_FILTERS if query.name == "journal.events" else journal.FILTERS
         text = query.postgresql if database.is_shared and query.postgresql is not None else query.text
-        text = text.replace("@filters@", " AND ".join(fragments.values()))
+        text = text.replace("@filters@", " AND ".join(FRAGMENTS.get(query.name, ())))
         named = dict.fromkeys(re.findall(r"(?<!:):(\w+)", text))
         try:
             await database.fetch(sql.Query(query.name, f"EXPLAIN {text}" if text else ""), named)
