@@ -115,8 +115,7 @@ class Intake:
 
     async def take(self, transaction: Transaction, writes: Sequence[Write]) -> list[Written | Exception]:
         """Take writes in as a part of a transaction; a result or an error for each, in order."""
-        keys = await _resolve(transaction, writes)
-        known = await resources.load(transaction, {key for key in keys if key is not None})
+        keys, known = await _resolve(transaction, writes)
         batch = Batch(self.now(), known, dict(known))
         results: list[Written | Exception | None] = [None] * len(writes)
         waiting = list(range(len(writes)))
@@ -153,8 +152,11 @@ class Intake:
         transaction.after_commit(lambda: self._observe(batch.changes))
 
 
-async def _resolve(transaction: Transaction, writes: Sequence[Write]) -> list[Key | None]:
-    """The key that each write means; an identity that is not the id is looked up, the first member that has it wins."""
+async def _resolve(transaction: Transaction, writes: Sequence[Write]) -> tuple[list[Key | None], dict[Key, Stored]]:
+    """The key that each write means, and the resources behind them.
+
+    An identity that is not the id is looked up; the first member that has it wins.
+    """
     keys: list[Key | None] = [
         None if write.target is None else (write.tenant, write.type.name, write.target) for write in writes
     ]
@@ -164,20 +166,23 @@ async def _resolve(transaction: Transaction, writes: Sequence[Write]) -> list[Ke
         if write.any_identity and write.target is not None
         for member in write.type.identity[1:]
     }
+    named = {key for key in keys if key is not None}
     if not asked:
-        return keys
-    by_id = await resources.load(transaction, {key for key in keys if key is not None})
-    owners = await resources.owners(transaction, asked)
+        return keys, await resources.load(transaction, named)
+    known, owners = await resources.load_with_owners(transaction, named, asked)
+    moved: set[Key] = set()
     for index, write in enumerate(writes):
         key = keys[index]
-        if key is None or not write.any_identity or (key in by_id and by_id[key].document is not None):
+        if key is None or not write.any_identity or (key in known and known[key].document is not None):
             continue
         for member in write.type.identity[1:]:
             owner = owners.get((write.tenant, write.type.name, member, key[2]))
             if owner is not None:
-                keys[index] = (write.tenant, write.type.name, owner)
+                keys[index] = meant = (write.tenant, write.type.name, owner)
+                moved.add(meant)
                 break
-    return keys
+    missing = moved - known.keys()
+    return keys, {**known, **await resources.load(transaction, missing)} if missing else known
 
 
 def _one_of_each(waiting: Iterable[int], keys: Sequence[Key | None]) -> tuple[list[int], list[int]]:

@@ -365,7 +365,7 @@ class Dispatcher:
         settlements = [item.settlement for item in items]
         mine = {one.job.watch_id for one in settlements if one.job.watch_id not in gone and self._may_go_on(one)}
         onward = await deliveries.settle(transaction, settlements, mine, self.worker_id, now)
-        transaction.after_commit(lambda: self._after_settling(settlements, onward))
+        transaction.after_commit(lambda: self._after_settling(settlements, onward.jobs()))
         return [None] * len(items)
 
     def _is_at(self, watch: Watch) -> bool:

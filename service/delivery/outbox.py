@@ -7,7 +7,7 @@ in memory once it is durable, already leased, and never read back; the rest wait
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Protocol
 
 from service import ids
@@ -45,18 +45,15 @@ async def enqueue(
     pairs = [(change, recipient) for change, recipients in told for recipient in recipients]
     if not pairs:
         return []
-    laned = {
-        (recipient.watch.id, change.object_id) for change, recipient in pairs if _lane(change, recipient) is not None
-    }
-    busy = await deliveries.busy_lanes(transaction, laned) if laned else set()
+    behind: set[deliveries.Lane] = set()  # lanes that have one of these already
     room: Counter[str] = Counter()
     new: list[deliveries.NewDelivery] = []
     for change, recipient in pairs:
         watch_id = recipient.watch.id
         lane = _lane(change, recipient)
-        blocked = lane is not None and (watch_id, lane) in busy
+        blocked = lane is not None and (watch_id, lane) in behind
         if lane is not None:
-            busy.add((watch_id, lane))
+            behind.add((watch_id, lane))
         if watch_id not in room:
             room[watch_id] = handoff.room(watch_id) if is_active(recipient) else 0
         handed = not blocked and room[watch_id] > 0
@@ -72,8 +69,10 @@ async def enqueue(
                 single=change.event is Event.TEST,
             )
         )
-    await deliveries.insert(transaction, new, now)
-    transaction.after_commit(lambda: _hand_on(new, handoff, now))
+    placed = await deliveries.insert(transaction, new, now)
+    transaction.after_commit(
+        lambda: _hand_on(new, {row["id"] for row in placed.rows if row["due"] is None}, handoff, now)
+    )
     return [delivery.id for delivery in new]
 
 
@@ -82,13 +81,15 @@ def _lane(change: Change, recipient: Recipient) -> str | None:
     return change.object_id if ordered else None
 
 
-def _hand_on(new: Sequence[deliveries.NewDelivery], handoff: Handoff, now: int) -> None:
+def _hand_on(new: Sequence[deliveries.NewDelivery], waiting: Container[str], handoff: Handoff, now: int) -> None:
+    """``waiting`` are those that found another one before them in their lane."""
+    due = [item for item in new if item.id not in waiting]
     handoff.offer(
         [
             deliveries.Job(item.id, item.watch_id, item.change, item.lane, 1, 0, item.single, None)
-            for item in new
+            for item in due
             if item.worker is not None
         ]
     )
-    for watch_id in {item.watch_id for item in new if item.worker is None and item.due is not None}:
+    for watch_id in {item.watch_id for item in due if item.worker is None}:
         handoff.wake(watch_id, now)

@@ -16,14 +16,14 @@ same transaction gives the next its turn.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 import orjson
 
 from service.model import Change, DeliveryStatus, Reason
 from service.store import changes, sql
-from service.store.driver import Reader, Row, Transaction
+from service.store.driver import Later, Reader, Row, Transaction
 
 Q = sql.beside(__file__)
 
@@ -85,15 +85,24 @@ class Settlement:
     due: int | None  # the next attempt, while pending
 
 
-async def busy_lanes(reader: Reader, lanes: Iterable[Lane]) -> set[Lane]:
-    """Those of the lanes in which something is pending."""
-    rows = await reader.fetch(Q.busy_lanes, {"lanes": orjson.dumps(list(lanes)).decode()})
-    return {(row["watch_id"], row["lane"]) for row in rows}
+@dataclass(frozen=True, slots=True)
+class Onward:
+    """The deliveries that got their turn by a settlement."""
+
+    _answer: Later
+
+    def jobs(self) -> list[Job]:
+        """Those that are in the worker's hands now; to be asked after the commit."""
+        return [_job(row) for row in self._answer.rows]
 
 
-async def insert(transaction: Transaction, deliveries: Sequence[NewDelivery], now: int) -> None:
-    """Write new deliveries and their first line of the journal."""
-    await transaction.many(
+async def insert(transaction: Transaction, deliveries: Sequence[NewDelivery], now: int) -> Later:
+    """Write new deliveries and their first line of the journal.
+
+    One whose lane has a pending delivery already waits behind it, whatever it says itself. The answer's rows, there
+    after the commit, tell the ``id`` of each delivery and its ``due``, None where it waits.
+    """
+    placed = await transaction.many(
         Q.insert,
         [
             {
@@ -108,7 +117,6 @@ async def insert(transaction: Transaction, deliveries: Sequence[NewDelivery], no
                 "lane": new.lane,
                 "due": new.due,
                 "worker": new.worker,
-                "fence": 0 if new.worker is None else 1,
                 "single": int(new.single),
                 "created": now,
             }
@@ -116,21 +124,9 @@ async def insert(transaction: Transaction, deliveries: Sequence[NewDelivery], no
         ],
     )
     await transaction.many(
-        Q.journal_now,
-        [
-            {
-                "tenant": new.change.tenant,
-                "delivery_id": new.id,
-                "at": now,
-                "kind": "created",
-                "status": DeliveryStatus.PENDING,
-                "reason": None,
-                "attempts": 0,
-                "next_attempt": new.due,
-            }
-            for new in deliveries
-        ],
+        Q.journal, [{"id": new.id, "fence": None, "at": now, "kind": "created"} for new in deliveries]
     )
+    return placed
 
 
 async def claim(
@@ -144,7 +140,7 @@ async def claim(
 
 async def settle(
     transaction: Transaction, settlements: Sequence[Settlement], onward: Container[str], worker: str, now: int
-) -> list[Job]:
+) -> Onward:
     """Write outcomes under their fences; the next jobs of the lanes that went on, already claimed.
 
     ``onward`` holds the ids of those watches whose next deliveries the worker takes; those of others get their
@@ -166,17 +162,18 @@ async def settle(
     )
     await transaction.many(Q.save_attempt, [_attempt_row(item) for item in settlements])
     await transaction.many(
-        Q.journal_attempt,
-        [{"id": item.job.id, "fence": item.job.fence, "now": now, "kind": "attempt"} for item in settlements],
+        Q.journal, [{"id": item.job.id, "fence": item.job.fence, "at": now, "kind": "attempt"} for item in settlements]
     )
     lanes = {
         (item.job.watch_id, item.job.lane)
         for item in settlements
         if item.status is not DeliveryStatus.PENDING and item.job.lane is not None
     }
-    taken = await _advance(transaction, [lane for lane in lanes if lane[0] in onward], worker, now)
+    ours = [lane for lane in lanes if lane[0] in onward]
     await _advance(transaction, [lane for lane in lanes if lane[0] not in onward], None, now)
-    return await _jobs(transaction, taken)
+    await _advance(transaction, ours, worker, now)
+    taken = {"lanes": orjson.dumps(ours).decode(), "worker": worker, "now": now}
+    return Onward(await transaction.later(Q.advanced, taken) if ours else Later())
 
 
 async def release(transaction: Transaction, worker: str, ids: Sequence[str]) -> None:
@@ -208,14 +205,12 @@ async def again(transaction: Transaction, delivery_id: str, status: DeliveryStat
 
 async def journal_status(transaction: Transaction, delivery_id: str, fence: int, now: int) -> None:
     """A line of the journal for a change of status that is no attempt."""
-    await transaction.many(Q.journal_attempt, [{"id": delivery_id, "fence": fence, "now": now, "kind": "status"}])
+    await transaction.many(Q.journal, [{"id": delivery_id, "fence": fence, "at": now, "kind": "status"}])
 
 
-async def _advance(transaction: Transaction, lanes: Sequence[Lane], worker: str | None, now: int) -> list[str]:
-    if not lanes:
-        return []
-    rows = await transaction.fetch(Q.advance, {"lanes": orjson.dumps(lanes).decode(), "worker": worker, "now": now})
-    return [row["id"] for row in rows]
+async def _advance(transaction: Transaction, lanes: Sequence[Lane], worker: str | None, now: int) -> None:
+    if lanes:
+        await transaction.later(Q.advance, {"lanes": orjson.dumps(lanes).decode(), "worker": worker, "now": now})
 
 
 async def _jobs(reader: Reader, ids: Sequence[str]) -> list[Job]:

@@ -1,18 +1,23 @@
--- name: busy_lanes  lanes with a pending delivery; :lanes is [[watch, lane], ...]
-SELECT k.value->>0 AS watch_id, k.value->>1 AS lane
-FROM json_each(:lanes) AS k
-WHERE EXISTS (
-    SELECT 1 FROM deliveries AS d
-    WHERE d.watch_id = k.value->>0 AND d.lane = k.value->>1 AND d.status = 'pending'
-);
-
--- name: insert
+-- name: insert      one whose lane has another pending waits: with no due time, and in nobody's hands
+WITH new (id, tenant, watch_id, change_id, object_type, object_id, object_event, version, lane, due, worker, single,
+          created) AS (
+    VALUES (:id, :tenant, :watch_id, :change_id, :object_type, :object_id, :object_event, CAST(:version AS BIGINT), :lane,
+            CAST(:due AS BIGINT), :worker, CAST(:single AS BIGINT), CAST(:created AS BIGINT))
+), placed AS MATERIALIZED (
+    SELECT new.*, new.due IS NULL OR EXISTS (
+        SELECT 1 FROM deliveries AS d
+        WHERE d.watch_id = new.watch_id AND d.lane = new.lane AND d.status = 'pending'
+    ) AS waits
+    FROM new
+)
 INSERT INTO deliveries
     (id, tenant, watch_id, change_id, object_type, object_id, object_event, version, lane, status, due, worker, fence,
      single, created)
-VALUES
-    (:id, :tenant, :watch_id, :change_id, :object_type, :object_id, :object_event, :version, :lane, 'pending', :due,
-     :worker, :fence, :single, :created);
+SELECT id, tenant, watch_id, change_id, object_type, object_id, object_event, version, lane, 'pending',
+       CASE WHEN waits THEN NULL ELSE due END, CASE WHEN waits THEN NULL ELSE worker END,
+       CASE WHEN waits OR worker IS NULL THEN 0 ELSE 1 END, single, created
+FROM placed
+RETURNING id, due;
 
 -- name: claim       the oldest due ones of one watch
 UPDATE deliveries SET worker = :worker, fence = fence + 1
@@ -45,8 +50,15 @@ WHERE due IS NULL AND status = 'pending' AND id IN (
         ORDER BY d.version LIMIT 1
     )
     FROM json_each(:lanes) AS k
-)
-RETURNING id;
+);
+
+-- name: advanced    what sending those takes that were just given their turn, and to this worker
+SELECT d.id, d.watch_id, d.lane, d.fence, d.attempts, d.single, NULL AS body,
+       c.id AS change_id, c.tenant, c.type, c.object_id, c.event, c.version, c.time, c.source, c.before, c.after, c.diff
+FROM json_each(:lanes) AS k
+JOIN deliveries AS d ON d.watch_id = k.value->>0 AND d.lane = k.value->>1 AND d.status = 'pending'
+JOIN changes AS c ON c.id = d.change_id
+WHERE d.worker = :worker AND d.due = :now;
 
 -- name: jobs        what sending these takes; :ids is [id, ...]
 SELECT d.id, d.watch_id, d.lane, d.fence, d.attempts, d.single, (
@@ -59,64 +71,39 @@ JOIN changes AS c ON c.id = d.change_id
 ORDER BY d.due, d.id;
 
 -- name: save_attempt
+WITH made (id, fence, number, started, duration, method, address, request_headers, body, status_code, response_headers,
+           response_body, reason, error_message) AS (
+    VALUES (:id, CAST(:fence AS BIGINT), CAST(:number AS BIGINT), CAST(:started AS BIGINT), CAST(:duration AS BIGINT),
+            :method, :address, :request_headers, :body, CAST(:status_code AS BIGINT), :response_headers,
+            :response_body, :reason, :error_message)
+)
 INSERT INTO attempts
     (delivery_id, number, started, duration, method, address, request_headers, body, status_code, response_headers,
      response_body, reason, error_message)
-SELECT :id, :number, :started, :duration, :method, :address, :request_headers, :body, :status_code,
-       :response_headers, :response_body, :reason, :error_message
-WHERE EXISTS (SELECT 1 FROM deliveries WHERE id = :id AND fence = :fence);
-
--- postgresql: save_attempt  for many at once
-INSERT INTO attempts
-    (delivery_id, number, started, duration, method, address, request_headers, body, status_code, response_headers,
-     response_body, reason, error_message)
-SELECT u.id, u.number, u.started, u.duration, u.method, u.address, u.request_headers, u.body, u.status_code,
-       u.response_headers, u.response_body, u.reason, u.error_message
-FROM unnest(
-    CAST(:id AS TEXT[]), CAST(:fence AS BIGINT[]), CAST(:number AS INTEGER[]), CAST(:started AS BIGINT[]),
-    CAST(:duration AS BIGINT[]), CAST(:method AS TEXT[]), CAST(:address AS TEXT[]), CAST(:request_headers AS TEXT[]),
-    CAST(:body AS TEXT[]), CAST(:status_code AS INTEGER[]), CAST(:response_headers AS TEXT[]),
-    CAST(:response_body AS TEXT[]), CAST(:reason AS TEXT[]), CAST(:error_message AS TEXT[])
-) AS u (id, fence, number, started, duration, method, address, request_headers, body, status_code, response_headers,
-        response_body, reason, error_message)
-JOIN deliveries AS d ON d.id = u.id AND d.fence = u.fence;
+SELECT made.id, number, started, duration, method, address, request_headers, body, status_code, response_headers,
+       response_body, made.reason, error_message
+FROM made JOIN deliveries AS d ON d.id = made.id AND d.fence = made.fence;
 
 -- name: settle      under the fence only: whoever lost the lease has nothing to say; a canceled one stays canceled
+WITH made (id, fence, attempts, due, reason, status) AS (
+    VALUES (:id, CAST(:fence AS BIGINT), CAST(:attempts AS BIGINT), CAST(:due AS BIGINT), :reason, :status)
+)
 UPDATE deliveries SET
-    attempts = :attempts,
+    attempts = made.attempts,
     worker = NULL,
-    due = CASE WHEN status = 'pending' THEN :due ELSE NULL END,
-    reason = CASE WHEN status = 'pending' THEN :reason ELSE reason END,
-    status = CASE WHEN status = 'pending' THEN :status ELSE status END
-WHERE id = :id AND fence = :fence;
+    due = CASE WHEN deliveries.status = 'pending' THEN made.due ELSE NULL END,
+    reason = CASE WHEN deliveries.status = 'pending' THEN made.reason ELSE deliveries.reason END,
+    status = CASE WHEN deliveries.status = 'pending' THEN made.status ELSE deliveries.status END
+FROM made
+WHERE deliveries.id = made.id AND deliveries.fence = made.fence;
 
--- postgresql: settle  many at once
-UPDATE deliveries AS d SET
-    attempts = u.attempts,
-    worker = NULL,
-    due = CASE WHEN d.status = 'pending' THEN u.due ELSE NULL END,
-    reason = CASE WHEN d.status = 'pending' THEN u.reason ELSE d.reason END,
-    status = CASE WHEN d.status = 'pending' THEN u.status ELSE d.status END
-FROM unnest(
-    CAST(:id AS TEXT[]), CAST(:fence AS BIGINT[]), CAST(:attempts AS INTEGER[]), CAST(:due AS BIGINT[]),
-    CAST(:reason AS TEXT[]), CAST(:status AS TEXT[])
-) AS u (id, fence, attempts, due, reason, status)
-WHERE d.id = u.id AND d.fence = u.fence;
-
--- name: journal_attempt
+-- name: journal       what has become of deliveries, as they are now
+WITH told (id, fence, at, kind) AS (
+    VALUES (:id, CAST(:fence AS BIGINT), CAST(:at AS BIGINT), :kind)
+)
 INSERT INTO journal (tenant, delivery_id, at, kind, status, reason, attempts, next_attempt)
-SELECT tenant, id, :now, :kind, status, reason, attempts, due FROM deliveries WHERE id = :id AND fence = :fence;
-
--- postgresql: journal_attempt  many at once
-INSERT INTO journal (tenant, delivery_id, at, kind, status, reason, attempts, next_attempt)
-SELECT d.tenant, d.id, u.now, u.kind, d.status, d.reason, d.attempts, d.due
-FROM unnest(CAST(:id AS TEXT[]), CAST(:fence AS BIGINT[]), CAST(:now AS BIGINT[]), CAST(:kind AS TEXT[]))
-    AS u (id, fence, now, kind)
-JOIN deliveries AS d ON d.id = u.id AND d.fence = u.fence;
-
--- name: journal_now
-INSERT INTO journal (tenant, delivery_id, at, kind, status, reason, attempts, next_attempt)
-VALUES (:tenant, :delivery_id, :at, :kind, :status, :reason, :attempts, :next_attempt);
+SELECT d.tenant, d.id, told.at, told.kind, d.status, d.reason, d.attempts, d.due
+FROM told JOIN deliveries AS d ON d.id = told.id AND d.fence = coalesce(told.fence, d.fence);
 
 -- name: release     given back unsent
 UPDATE deliveries SET worker = NULL

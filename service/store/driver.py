@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from service.store.sql import Query
@@ -30,6 +31,13 @@ class Collision(Exception):
     """Another transaction, of another process, came between: roll back and try again."""
 
 
+@dataclass(slots=True)
+class Later:
+    """The rows of a statement that was put by: there after the transaction's next ``fetch``, or its commit."""
+
+    rows: list[Row] = field(default_factory=list)
+
+
 class Reader(Protocol):
     """Something that answers queries: a snapshot outside, or the state inside a transaction."""
 
@@ -39,10 +47,22 @@ class Reader(Protocol):
 
 
 class Transaction(Reader, Protocol):
-    """An open transaction: all of it is committed, or nothing."""
+    """An open transaction: all of it is committed, or nothing.
 
-    async def many(self, query: Query, rows: Sequence[Params]) -> None:
-        """One data-changing statement for each of the rows."""
+    Statements run in the order in which they were given. Only the answer of ``fetch`` is there at once: a driver may put
+    the others by, and send them along with the next ``fetch`` or the commit, which fails if one of them does.
+    """
+
+    async def later(self, query: Query, params: Params) -> Later:
+        """A query whose rows are wanted only after the next ``fetch``, or after the commit."""
+        ...
+
+    async def many(self, query: Query, rows: Sequence[Params]) -> Later:
+        """One data-changing statement for each of the rows; with RETURNING, all of the rows they answer.
+
+        A driver may write a text that has ``VALUES (...)`` with several rows of values at once, so it must mean the
+        same for many rows as for each of them alone.
+        """
         ...
 
     def after_commit(self, action: Callable[[], None]) -> None:

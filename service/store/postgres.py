@@ -25,7 +25,7 @@ import asyncpg
 
 from service import errors
 from service.store import sql
-from service.store.driver import Collision, Params, Row
+from service.store.driver import Collision, Later, Params, Row
 from service.store.sql import Query
 
 log = logging.getLogger(__name__)
@@ -66,7 +66,8 @@ _COLLISIONS = (
 _UNFIT = (asyncpg.CharacterNotInRepertoireError, asyncpg.UntranslatableCharacterError)
 
 _NAME = re.compile(r"(?<!:):(\w+)")
-_VALUES = re.compile(r"\bVALUES\s*(\([^()]*\))")
+_VALUES = re.compile(r"\bVALUES\s*(\((?:[^()]|\([^()]*\))*\))")
+_NUMBERED = re.compile(r"\$(\d+)")
 _EACH = re.compile(r"\bjson_each\((:\w+)\) AS k\b")
 
 _BEGIN = {
@@ -88,25 +89,25 @@ class PostgresTransaction:
         with _translated():
             return await _fetch(self._connection, query, params)
 
-    async def many(self, query: Query, rows: Sequence[Params]) -> None:
-        """See driver.Transaction: inserts of plain values, and what takes columns, are one statement for all rows."""
+    async def later(self, query: Query, params: Params) -> Later:
+        """See driver.Transaction."""
+        return Later(await self.fetch(query, params))
+
+    async def many(self, query: Query, rows: Sequence[Params]) -> Later:
+        """See driver.Transaction: a text with values takes all rows at once, as columns."""
         if not rows:
-            return
+            return Later()
         with _translated():
             statement = _statement(query.text if query.postgresql is None else query.postgresql)
-            if "unnest(" in statement.text:
-                columns = [[row[name] for row in rows] for name in statement.names]
-                await self._connection.fetch(statement.text, *columns)
-                return
             if len(rows) == 1:
-                await self._connection.fetch(statement.text, *statement.values(rows[0]))
-                return
-            inserting = await _inserting(self._connection, query.text)
-            if inserting is None:
+                return Later(await self._connection.fetch(statement.text, *statement.values(rows[0])))
+            columns = await _in_columns(self._connection, statement)
+            if columns is None:
                 await self._connection.executemany(statement.text, [statement.values(row) for row in rows])
-            else:
-                columns = [[row[name] for row in rows] for name in inserting.names]
-                await self._connection.fetch(inserting.text, *columns)
+                return Later()
+            return Later(
+                await self._connection.fetch(columns, *([row[name] for row in rows] for name in statement.names))
+            )
 
     def after_commit(self, action: Callable[[], None]) -> None:
         """See driver.Transaction."""
@@ -282,22 +283,24 @@ def _statement(text: str) -> _Statement:
     return _Statement(_NAME.sub(number, text), tuple(names))
 
 
-async def _inserting(connection: asyncpg.Connection[Any], text: str) -> _Statement | None:
-    """``INSERT ... VALUES (:a, :b)`` for any number of rows, which come as columns; None for another statement."""
-    match = _VALUES.search(text)
+async def _in_columns(connection: asyncpg.Connection[Any], statement: _Statement) -> str | None:
+    """``... VALUES ($1, $2) ...`` for any number of rows, which come as columns; None for another statement."""
+    match = _VALUES.search(statement.text)
     if match is None:
         return None
-    if text not in _types:
-        prepared = await connection.prepare(_statement(text).text)
-        _types[text] = tuple(kind.name for kind in prepared.get_parameters())
-    names = _statement(text).names
-    columns = ", ".join(f"${place}::{kind}[]" for place, kind in enumerate(_types[text], 1))
-    row = _NAME.sub(r"u.\1", match[1].strip("()"))
-    select = f"SELECT {row} FROM unnest({columns}) AS u ({', '.join(names)})"  # noqa: S608  words of our own files
-    return _Statement(text[: match.start()] + select + text[match.end() :], names)
+    text = _columns.get(statement.text)
+    if text is None:
+        prepared = await connection.prepare(statement.text)
+        kinds = [kind.name for kind in prepared.get_parameters()]
+        arrays = ", ".join(f"${place}::{kind}[]" for place, kind in enumerate(kinds, 1))
+        row = _NUMBERED.sub(r"u.c\1", match[1][1:-1])
+        names = ", ".join(f"c{place}" for place in range(1, len(kinds) + 1))
+        select = f"SELECT {row} FROM unnest({arrays}) AS u ({names})"  # noqa: S608  words of our own files
+        text = _columns[statement.text] = statement.text[: match.start()] + select + statement.text[match.end() :]
+    return text
 
 
-_types: dict[str, tuple[str, ...]] = {}  # of the parameters of an insert, as PostgreSQL sees them
+_columns: dict[str, str] = {}  # as PostgreSQL sees a statement's parameters, which is the same on every connection
 
 
 async def _roll_back(connection: asyncpg.Connection[Any]) -> None:

@@ -50,6 +50,15 @@ async def load(reader: Reader, keys: Iterable[Key]) -> dict[Key, Stored]:
     return {stored.key: stored for stored in map(_stored, rows)}
 
 
+async def load_with_owners(
+    transaction: Transaction, keys: Iterable[Key], identities: Iterable[IdentityKey]
+) -> tuple[dict[Key, Stored], dict[IdentityKey, str]]:
+    """``load`` and ``owners`` in one."""
+    there = await transaction.later(Q.load, {"keys": orjson.dumps(list(keys)).decode()})
+    found = await owners(transaction, identities)
+    return {stored.key: stored for stored in map(_stored, there.rows)}, found
+
+
 async def texts(reader: Reader, keys: Iterable[Key]) -> dict[Key, Text]:
     """The stored texts of those of the resources that are there, tombstones too."""
     rows = await reader.fetch(Q.texts, {"keys": orjson.dumps(list(keys)).decode()})

@@ -15,6 +15,7 @@ import re
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
@@ -23,7 +24,7 @@ import aiosqlite
 
 from service import errors
 from service.store import sql
-from service.store.driver import Params, Row
+from service.store.driver import Later, Params, Row
 from service.store.sql import Query
 
 log = logging.getLogger(__name__)
@@ -33,8 +34,8 @@ LARGE_WAL = 16 * 1024 * 1024  # bytes, past which the writer ends what the backg
 BUSY_TIMEOUT = 5000  # milliseconds
 ROWS_AT_ONCE = 64  # of a cursor that is iterated, which none is here
 
-ROWS_OF_A_STATEMENT = (64, 16, 4)
-_VALUES = re.compile(r"\bVALUES\s*(\([^()]*\))")
+ROWS_OF_A_STATEMENT = (64, 16, 4, 1)
+_VALUES = re.compile(r"\bVALUES\s*(\((?:[^()]|\([^()]*\))*\))")
 _NAME = re.compile(r":(\w+)")
 
 PRAGMAS = (
@@ -49,16 +50,25 @@ PRAGMAS = (
 )
 
 
-Step = tuple[str, Any, bool]  # a statement, its parameters, and whether they are rows of them
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A statement to run."""
+
+    text: str
+    params: Any = ()
+    many: bool = False  # the parameters are rows of them
+    answer: Later | None = None  # where its rows go
+
+
+BEGIN, COMMIT = Step("BEGIN IMMEDIATE"), Step("COMMIT")
 
 
 class Connection(aiosqlite.Connection):
     """A connection that runs several statements in one hop to its thread."""
 
-    async def play(self, steps: Sequence[Step]) -> list[Row]:
-        """Run the statements in order; the rows of the last one."""
-        rows: list[Row] = await self._execute(_play, self._conn, steps)  # type: ignore[no-untyped-call]
-        return rows
+    async def play(self, steps: Sequence[Step]) -> None:
+        """Run the statements in order."""
+        await self._execute(_play, self._conn, steps)  # type: ignore[no-untyped-call]
 
     @classmethod
     def to(cls, path: Path | str, **options: Any) -> Self:
@@ -71,38 +81,40 @@ class Connection(aiosqlite.Connection):
         return self
 
 
-def _play(connection: sqlite3.Connection, steps: Sequence[Step]) -> list[Row]:
-    rows: list[Row] = []
-    for text, params, many in steps:
-        if many:
-            _play_many(connection, text, params)
+def _play(connection: sqlite3.Connection, steps: Sequence[Step]) -> None:
+    for step in steps:
+        if step.many:
+            _play_many(connection, step)
+        elif step.answer is None:
+            connection.execute(step.text, step.params)
         else:
-            rows = connection.execute(text, params).fetchall()
-    return rows
+            step.answer.rows = connection.execute(step.text, step.params).fetchall()
 
 
-def _play_many(connection: sqlite3.Connection, text: str, rows: Sequence[Params]) -> None:
-    """One statement for each row; inserts of plain values go many rows in one.
+def _play_many(connection: sqlite3.Connection, step: Step) -> None:
+    """One statement for each row; a text with values goes many rows in one.
 
     Each statement gives up the interpreter's lock and has to wait for it again behind the event loop, which costs
     more than the statement: so the fewer, the better.
     """
+    rows: Sequence[Params] = step.params
+    if _with_rows(step.text, 1) is None:
+        connection.executemany(step.text, rows)
+        return
     start = 0
     for size in ROWS_OF_A_STATEMENT:
-        inserting = _inserting(text, size)
-        if inserting is None:
-            break
-        statement, names = inserting
         while len(rows) - start >= size:
-            connection.execute(statement, [row[name] for row in rows[start : start + size] for name in names])
+            statement, names = _with_rows(step.text, size) or (step.text, ())
+            values = [row[name] for row in rows[start : start + size] for name in names]
+            answer = connection.execute(statement, values).fetchall()
+            if answer and step.answer is not None:
+                step.answer.rows += answer
             start += size
-    if start < len(rows):
-        connection.executemany(text, rows[start:])
 
 
 @lru_cache(maxsize=256)
-def _inserting(text: str, size: int) -> tuple[str, tuple[str, ...]] | None:
-    """``INSERT ... VALUES (:a, :b)`` for ``size`` rows, and the names of a row's values; None for another statement."""
+def _with_rows(text: str, size: int) -> tuple[str, tuple[str, ...]] | None:
+    """``... VALUES (:a, :b) ...`` with ``size`` rows, and the names of a row's values; None for another statement."""
     match = _VALUES.search(text)
     if match is None:
         return None
@@ -119,31 +131,42 @@ class SqliteTransaction:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._put_by: list[Step] = [("BEGIN IMMEDIATE", (), False)]
+        self._put_by: list[Step] = [BEGIN]
         self.actions: list[Callable[[], None]] = []
 
     async def fetch(self, query: Query, params: Params | None = None) -> list[Row]:
         """See driver.Reader."""
         if not query.text:  # one that databases with several writers need
             return []
-        return await self._play((query.text, dict(params or {}), False))
+        answer = await self.later(query, params or {})
+        await self._play()
+        return answer.rows
 
-    async def many(self, query: Query, rows: Sequence[Params]) -> None:
+    async def later(self, query: Query, params: Params) -> Later:
         """See driver.Transaction."""
+        answer = Later()
+        self._put_by.append(Step(query.text, dict(params), answer=answer))
+        return answer
+
+    async def many(self, query: Query, rows: Sequence[Params]) -> Later:
+        """See driver.Transaction."""
+        answer = Later()
         if rows:
-            self._put_by.append((query.text, rows, True))
+            self._put_by.append(Step(query.text, rows, many=True, answer=answer))
+        return answer
 
     async def commit(self) -> None:
         """Make it durable."""
-        await self._play(("COMMIT", (), False))
+        self._put_by.append(COMMIT)
+        await self._play()
 
     def after_commit(self, action: Callable[[], None]) -> None:
         """See driver.Transaction."""
         self.actions.append(action)
 
-    async def _play(self, step: Step) -> list[Row]:
-        steps, self._put_by = [*self._put_by, step], []
-        return await self._connection.play(steps)
+    async def _play(self) -> None:
+        steps, self._put_by = self._put_by, []
+        await self._connection.play(steps)
 
 
 class SqliteDatabase:
@@ -159,7 +182,9 @@ class SqliteDatabase:
 
     async def fetch(self, query: Query, params: Params | None = None) -> list[Row]:
         """Rows of a query, from the last committed state."""
-        return await self._reader.play([(query.text, dict(params or {}), False)])
+        answer = Later()
+        await self._reader.play([Step(query.text, dict(params or {}), answer=answer)])
+        return answer.rows
 
     @asynccontextmanager
     async def transaction(self, *, alone: bool = False) -> AsyncIterator[SqliteTransaction]:  # noqa: ARG002  each is
