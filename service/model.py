@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TypeAlias, Union
 
+from service.values import value
+
 Json: TypeAlias = Union[bool, int, float, str, list["Json"], dict[str, "Json"], None]  # noqa: UP007  a string cannot be joined by |
 Document: TypeAlias = dict[str, Json]
 
@@ -95,7 +97,7 @@ class Principal:
         return self.key_id == "bootstrap"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Change:
     """One committed step in the life of a resource, with the documents on both sides of it."""
 
@@ -209,7 +211,7 @@ class CryptoKey:
     created: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Request:
     """One HTTP request, ready to be sent."""
 
@@ -220,7 +222,7 @@ class Request:
     timeout: float = DEFAULT_TIMEOUT  # seconds, for the whole exchange
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Outcome:
     """What one attempt came to. ``reason`` is None when the receiver took it."""
 

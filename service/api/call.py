@@ -5,18 +5,18 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 
 from aiohttp import http_exceptions, web
 
 from service import clock, errors, jsontext
 from service.api.services import Services
 from service.model import Document, Json, Principal
+from service.values import value
 
 DEFAULT_LIMIT, MOST = 50, 500
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Call:
     """A request whose caller is known and may make it."""
 

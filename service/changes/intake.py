@@ -23,12 +23,13 @@ from service.store import changes, resources
 from service.store.driver import Transaction
 from service.store.resources import IdentityKey, Key, Stored
 from service.store.store import Store
+from service.values import value
 from service.watches.registry import Registry
 
 HOSTED, PUSHED = "hosted", "pushed"  # origins: what may delete a resource
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Write:
     """A write that somebody asks for.
 
@@ -45,7 +46,7 @@ class Write:
     silent: bool = False  # should it create the resource, nobody is told: there is no change
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Written:
     """What a write came to."""
 
@@ -63,7 +64,7 @@ class Written:
         return self.change.resource
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Draft:
     """What a write would give, before it is known whether it may."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import quote
 
@@ -12,13 +11,14 @@ from service.delivery import retry, sign
 from service.delivery.recipient import Recipient, RenderError
 from service.model import Change, CryptoKey, DeliveryStatus, Outcome, Reason, Request, Watch
 from service.store.deliveries import Job
+from service.values import value
 
 USER_AGENT = f"webhook-watch/{__version__}"
 BODILESS = ("GET", "DELETE")  # contract, section 5: these carry no body
 CE_SAFE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%')  # printable ASCII without these
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Verdict:
     """What follows from an outcome."""
 

@@ -19,7 +19,6 @@ import asyncio
 import heapq
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -35,6 +34,7 @@ from service.store import deliveries, watches
 from service.store.deliveries import Job, Settlement
 from service.store.driver import Transaction
 from service.store.store import Store
+from service.values import value
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds between tries to settle while t
 Item = TypeVar("Item")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Ended:
     """An attempt that is over."""
 

@@ -17,20 +17,20 @@ same transaction gives the next its turn.
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
 
 import orjson
 
 from service.model import Change, DeliveryStatus, Reason
 from service.store import changes, sql
 from service.store.driver import Later, Reader, Row, Transaction
+from service.values import value
 
 Q = sql.beside(__file__)
 
 Lane = tuple[str, str]  # watch id, resource id
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NewDelivery:
     """A delivery to be written; ``worker`` is set when it is handed on in memory right after the commit."""
 
@@ -43,7 +43,7 @@ class NewDelivery:
     single: bool = False  # one attempt only
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Job:
     """A delivery in a worker's hands, under a fence."""
 
@@ -57,7 +57,7 @@ class Job:
     body: bytes | None  # as first rendered; None before the first attempt
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Attempt:
     """One exchange, as the log shows it: everything secret is masked already."""
 
@@ -73,7 +73,7 @@ class Attempt:
     error_message: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Settlement:
     """What an attempt came to, and what follows from it."""
 
@@ -85,7 +85,7 @@ class Settlement:
     due: int | None  # the next attempt, while pending
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Onward:
     """The deliveries that got their turn by a settlement."""
 

@@ -11,6 +11,7 @@ import orjson
 from service.model import Document
 from service.store import sql
 from service.store.driver import Reader, Row, Transaction
+from service.values import value
 
 Q = sql.beside(__file__)
 
@@ -18,7 +19,7 @@ Key = tuple[str, str, str]  # tenant, type, id
 IdentityKey = tuple[str, str, str, str]  # tenant, type, member, value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Stored:
     """A resource as it is stored; ``document`` is None for the tombstone of a deleted one."""
 

@@ -15,7 +15,6 @@ import re
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
@@ -26,6 +25,7 @@ from service import errors
 from service.store import sql
 from service.store.driver import Later, Params, Row
 from service.store.sql import Query
+from service.values import value
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ PRAGMAS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Step:
     """A statement to run."""
 
