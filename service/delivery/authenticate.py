@@ -16,9 +16,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Self
 
-import aiohttp
-
-from service.delivery import grants
+from service.delivery import grants, wire
 from service.delivery.grants import Grant, TokenError
 from service.model import BasicAuth, OAuth2
 
@@ -42,7 +40,7 @@ class Tokens:
 
     def __init__(
         self,
-        client: aiohttp.ClientSession,
+        client: wire.Lines,
         clock: Callable[[], int],
         store_refresh_token: Callable[[str, str, tuple[str, ...]], Awaitable[None]],
         note_loss: Callable[[str, tuple[str, ...]], Awaitable[None]] | None = None,

@@ -12,13 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-import aiohttp
 import orjson
 from authlib.oauth2.auth import ClientAuth
 from authlib.oauth2.rfc6749.parameters import prepare_token_request
 
 from service import __version__
-from service.delivery import masking, send
+from service.delivery import masking, send, wire
 from service.model import Json, OAuth2, Reason, Request
 
 TIMEOUT = 10.0  # seconds for a token request
@@ -53,9 +52,7 @@ class Grant:
     refresh_token: str | None = field(repr=False)
 
 
-async def ask(
-    client: aiohttp.ClientSession, oauth2: OAuth2, grant_type: str, now: int, **parameters: str | None
-) -> Grant:
+async def ask(client: wire.Lines, oauth2: OAuth2, grant_type: str, now: int, **parameters: str | None) -> Grant:
     """Exchange a grant for tokens; ``parameters`` are those of RFC 6749 besides the client's own, None: left out.
 
     Raises:

@@ -19,7 +19,6 @@ import re
 import socket
 import ssl
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from http.client import responses
 from typing import Any
 
@@ -35,42 +34,79 @@ ANSWER_LIMIT = 16 * 1024  # bytes of an answer's body that are read
 HEADER_COUNT = 64  # headers of an answer that are kept
 BODY_LIMIT = 1024 * 1024  # bytes of our own body
 DNS_SECONDS = 10  # a receiver that moves is followed that soon
-IDLE_SECONDS = 15  # an idle connection is closed then, before most receivers do it
-
-READING = {"read_until_eof": True, "auto_decompress": False, "read_bufsize": ANSWER_LIMIT}
-NO_LIMIT = aiohttp.ClientTimeout(total=None, sock_connect=None)  # exchange() has one limit for everything
 
 Failure = tuple[Reason, str]
 
 
-def session(guard: Guard) -> aiohttp.ClientSession:
+def session(guard: Guard) -> wire.Lines:
     """The client of all callbacks and token requests, an async context manager.
 
-    Certificates are checked against the system's authorities, or those of ``SSL_CERT_FILE``. How many
-    exchanges run at once is for the caller to bound, per watch.
+    Certificates are checked against the system's authorities, or those of ``SSL_CERT_FILE``. How many exchanges run at
+    once is for the caller to bound, per watch. No proxy is taken from the environment, no cookie is kept, and an
+    answer is not decompressed: the log shows what came, and no small answer becomes a large one.
     """
     tls = ssl.create_default_context()
     tls.set_alpn_protocols(["http/1.1"])
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(
-            socket_factory=guard.socket_factory,
-            ssl=tls,
-            limit=0,
-            ttl_dns_cache=DNS_SECONDS,
-            keepalive_timeout=IDLE_SECONDS,
-        ),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        trust_env=False,  # no proxy, no .netrc
-        auto_decompress=False,  # the log shows what came, and no small answer becomes a large one
-        skip_auto_headers=("accept", "accept-encoding", "content-type", "user-agent"),  # a Request goes out as it is
-        read_bufsize=ANSWER_LIMIT,
-        timeout=NO_LIMIT,
+    connector = aiohttp.TCPConnector(
+        socket_factory=guard.socket_factory, ssl=tls, limit=0, ttl_dns_cache=DNS_SECONDS, force_close=True
     )
+    return wire.Lines(connector)
 
 
-async def exchange(
-    client: aiohttp.ClientSession, request: Request, *, limit: int = ANSWER_LIMIT, repeat: bool = True
-) -> Outcome:
+class Exchange:
+    """One request and its answer, begun at once on a connection that waits for work."""
+
+    __slots__ = ("_answer", "_done", "_line", "_lines", "_loop", "_origin", "_request", "_started", "_timer")
+
+    def __init__(self, lines: wire.Lines, request: Request, done: Callable[[Outcome | None], None]) -> None:
+        self._lines = lines
+        self._request = request
+        self._done = done
+        self._loop = asyncio.get_running_loop()
+        self._answer = wire.Answer(ANSWER_LIMIT)
+
+    def begin(self) -> bool:
+        """Send it; False, and nothing has happened, when there is no connection yet.
+
+        ``done`` is called with the outcome, or with None when the connection had died while it was idle: then nobody
+        has answered, and the request is to be sent again.
+        """
+        request = self._request
+        if request.body is not None and len(request.body) > BODY_LIMIT:
+            return False
+        try:
+            url = URL(request.url, encoded=True)
+            self._origin, data = wire.origin(url), wire.encode(request, url)
+        except (aiohttp.InvalidURL, ValueError):
+            return False
+        line = self._lines.free(self._origin)
+        if line is None:
+            return False
+        self._line = line
+        self._started = self._loop.time()
+        self._timer = self._loop.call_at(self._started + request.timeout, self._expire)
+        line.begin(data, self._answer, self._end)
+        return True
+
+    def _end(self, error: BaseException | None) -> None:
+        self._timer.cancel()
+        if error is None:
+            self._lines.keep(self._origin, self._line)
+            self._done(_outcome(self._answer, _judge(_status(self._answer)), self._elapsed()))
+        elif self._answer.message is None and isinstance(error, aiohttp.ClientConnectionError):
+            self._done(None)
+        elif isinstance(error, Exception):
+            self._done(_outcome(self._answer, _explain(error), self._elapsed()))
+
+    def _expire(self) -> None:
+        self._line.forget()
+        self._done(_outcome(self._answer, _too_late(self._answer, self._request), self._elapsed()))
+
+    def _elapsed(self) -> float:
+        return self._loop.time() - self._started
+
+
+async def exchange(lines: wire.Lines, request: Request, *, limit: int = ANSWER_LIMIT, repeat: bool = True) -> Outcome:
     """Send a request and read at most ``limit`` bytes of the answer's body. Raises nothing but CancelledError.
 
     An answer that breaks off is in the outcome as far as it came. ``repeat=False`` is for a request that must
@@ -78,76 +114,69 @@ async def exchange(
     """
     loop = asyncio.get_running_loop()
     started = loop.time()
-    answer = _Answer()
-    failure = await _try(client, request, answer, limit, repeat=repeat)
-    reason, message = failure or (None, None)
-    return Outcome(
-        reason,
-        duration=round((loop.time() - started) * 1000),
-        status_code=answer.status,
-        headers=answer.headers,
-        body=bytes(answer.body),
-        error_message=message,
-    )
-
-
-@dataclass(slots=True)
-class _Answer:
-    """What has come back so far."""
-
-    status: int | None = None
-    headers: dict[str, str] = field(default_factory=dict)
-    body: bytearray = field(default_factory=bytearray)
+    answer = wire.Answer(limit)
+    failure = await _try(lines, request, answer, repeat=repeat)
+    return _outcome(answer, failure, loop.time() - started)
 
 
 class _Lost(aiohttp.ClientError):
     """The connection broke; the cause says how."""
 
 
-async def _try(
-    client: aiohttp.ClientSession, request: Request, answer: _Answer, limit: int, *, repeat: bool
-) -> Failure | None:
+async def _try(lines: wire.Lines, request: Request, answer: wire.Answer, *, repeat: bool) -> Failure | None:
     if request.body is not None and len(request.body) > BODY_LIMIT:
         return Reason.TOO_LARGE, f"the body has {len(request.body)} bytes; at most {BODY_LIMIT} are sent"
     try:
         async with asyncio.timeout(request.timeout) as timer:
-            await _converse(client, request, answer, limit, repeat=repeat)
+            await _converse(lines, request, answer, repeat=repeat)
     except Exception as error:  # noqa: BLE001  what one receiver answers must never end the process
-        if timer.expired():
-            return Reason.TIMEOUT, f"no answer within {request.timeout:g} s" if answer.status is None else (
-                f"the answer did not end within {request.timeout:g} s"
-            )
-        return _explain(error)
-    return _judge(answer.status)
+        return _too_late(answer, request) if timer.expired() else _explain(error)
+    return _judge(_status(answer))
 
 
-async def _converse(
-    client: aiohttp.ClientSession, request: Request, answer: _Answer, limit: int, *, repeat: bool
-) -> None:
-    if client.connector is None:
-        raise aiohttp.ClientConnectionError("the client is closed")
+async def _converse(lines: wire.Lines, request: Request, answer: wire.Answer, *, repeat: bool) -> None:
+    loop = asyncio.get_running_loop()
     url = URL(request.url, encoded=True)
     origin, data = wire.origin(url), wire.encode(request, url)
     while True:
-        connection = await client.connector.connect(origin, [], NO_LIMIT)
-        reused = wire.is_reused(connection)
+        line = await lines.open(origin)
+        reused = line.used
+        ended: asyncio.Future[BaseException | None] = loop.create_future()
+        line.begin(data, answer, ended.set_result)
         try:
-            message, content = await wire.send(connection, data, READING)
-            answer.status = message.code
-            answer.headers = _flat(message.raw_headers)
-            while len(answer.body) < limit and (part := await content.read(limit - len(answer.body))):
-                answer.body += part
-        except aiohttp.ClientConnectionError as error:
-            connection.close()
-            if not (reused and repeat and answer.status is None):
-                raise _Lost from error
+            error = await ended
         except BaseException:
-            connection.close()
+            line.forget()
             raise
-        else:
-            # A connection whose answer has ended is kept for the next exchange; one with more to say is closed.
-            wire.give_back(connection, content)
+        if error is None:
+            lines.keep(origin, line)
             return
+        if not isinstance(error, aiohttp.ClientConnectionError):
+            raise error
+        if not (reused and repeat and answer.message is None):
+            raise _Lost from error
+
+
+def _outcome(answer: wire.Answer, failure: Failure | None, seconds: float) -> Outcome:
+    reason, words = failure or (None, None)
+    message = answer.message
+    return Outcome(
+        reason,
+        round(seconds * 1000),
+        None if message is None else message.code,
+        {} if message is None else _flat(message.raw_headers),
+        answer.body,
+        words,
+    )
+
+
+def _status(answer: wire.Answer) -> int | None:
+    return None if answer.message is None else answer.message.code
+
+
+def _too_late(answer: wire.Answer, request: Request) -> Failure:
+    what = "no answer" if answer.message is None else "the answer did not end"
+    return Reason.TIMEOUT, f"{what} within {request.timeout:g} s"
 
 
 def _flat(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:

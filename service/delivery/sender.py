@@ -7,10 +7,8 @@ import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-import aiohttp
-
 from service import clock
-from service.delivery import attempt, authenticate, grants, masking, send
+from service.delivery import attempt, authenticate, grants, masking, send, wire
 from service.delivery.keyring import KeyRing
 from service.delivery.recipient import Recipient, RenderError
 from service.model import CryptoKey, DeliveryStatus, Outcome, Reason, Request
@@ -34,7 +32,7 @@ class Sender:
 
     def __init__(
         self,
-        client: aiohttp.ClientSession,
+        client: wire.Lines,
         keyring: KeyRing,
         tokens: authenticate.Tokens,
         *,

@@ -17,12 +17,11 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-import aiohttp
 from authlib.oauth2.rfc6749.parameters import prepare_grant_uri
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
 from service import clock, errors, jsontext
-from service.delivery import grants, masking
+from service.delivery import grants, masking, wire
 from service.delivery.grants import TokenError
 from service.model import OAuth2, Watch
 from service.store import authorizations
@@ -74,7 +73,7 @@ class Authorizations:
         store: Store,
         registrar: Registrar,
         vault: Vault,
-        client: aiohttp.ClientSession,
+        client: wire.Lines,
         public_url: str | None,
         *,
         now: Callable[[], int] = clock.now_ms,

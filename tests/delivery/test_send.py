@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from service.delivery import masking, send
 from service.delivery.egress import Guard
+from service.delivery.wire import Lines
 from service.model import Reason, Request
 from tests.support.receiver import HANG, RESET, Answer, Play, Receiver, Wire, reset
 
@@ -38,7 +39,7 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 
 @pytest.fixture
-async def client() -> AsyncIterator[aiohttp.ClientSession]:
+async def client() -> AsyncIterator[Lines]:
     async with send.session(LOCAL) as running:
         yield running
 
@@ -50,9 +51,7 @@ def post(url: str, body: bytes | None = b'{"id": 1}', timeout: float = 5, **chan
 # What is sent
 
 
-async def test_a_request_goes_out_as_it_is_with_host_and_length_only(
-    client: aiohttp.ClientSession, receiver: Receiver
-) -> None:
+async def test_a_request_goes_out_as_it_is_with_host_and_length_only(client: Lines, receiver: Receiver) -> None:
     headers = {"content-type": "application/json", "user-agent": "webhook-watch/1", "x-name": "Zoë"}
     assert (await send.exchange(client, post(f"{receiver.url}/hooks", headers=headers))).ok
     [call] = receiver.calls
@@ -63,7 +62,7 @@ async def test_a_request_goes_out_as_it_is_with_host_and_length_only(
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
-async def test_a_request_without_body_has_none(client: aiohttp.ClientSession, receiver: Receiver, method: str) -> None:
+async def test_a_request_without_body_has_none(client: Lines, receiver: Receiver, method: str) -> None:
     await send.exchange(client, post(receiver.url, None, method=method))
     [call] = receiver.calls
     assert (call.method, call.body) == (method, b"")
@@ -74,14 +73,12 @@ async def test_a_request_without_body_has_none(client: aiohttp.ClientSession, re
     "path",
     ["/a%20b%2Fc", "/a%2fb?q=%20+%26&x=a%2Bb", "/%E2%82%AC?%", "/a//b/./../c", "/?a=1&a=2&b", "/;p=1,2:3@4!$'()*"],
 )
-async def test_an_address_is_sent_with_its_own_encoding(
-    client: aiohttp.ClientSession, receiver: Receiver, path: str
-) -> None:
+async def test_an_address_is_sent_with_its_own_encoding(client: Lines, receiver: Receiver, path: str) -> None:
     await send.exchange(client, post(receiver.url + path))
     assert receiver.calls[0].path_qs == path
 
 
-async def test_a_body_over_the_limit_is_not_sent(client: aiohttp.ClientSession, receiver: Receiver) -> None:
+async def test_a_body_over_the_limit_is_not_sent(client: Lines, receiver: Receiver) -> None:
     assert (await send.exchange(client, post(receiver.url, bytes(send.BODY_LIMIT)))).ok
     outcome = await send.exchange(client, post(receiver.url, bytes(send.BODY_LIMIT + 1)))
     assert outcome.reason is Reason.TOO_LARGE
@@ -90,9 +87,7 @@ async def test_a_body_over_the_limit_is_not_sent(client: aiohttp.ClientSession, 
 
 
 @pytest.mark.parametrize("value", ["a\r\nx-evil: 1", "a\x00b"])
-async def test_a_header_that_cannot_be_written_is_no_crash(
-    client: aiohttp.ClientSession, receiver: Receiver, value: str
-) -> None:
+async def test_a_header_that_cannot_be_written_is_no_crash(client: Lines, receiver: Receiver, value: str) -> None:
     outcome = await send.exchange(client, post(receiver.url, headers={"x-name": value}))
     assert outcome.reason is Reason.PROTOCOL
     assert receiver.calls == []
@@ -111,7 +106,7 @@ async def test_cookies_are_not_kept_and_proxies_not_used(receiver: Receiver, mon
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
-async def test_2xx_is_success(client: aiohttp.ClientSession, receiver: Receiver, status: int) -> None:
+async def test_2xx_is_success(client: Lines, receiver: Receiver, status: int) -> None:
     receiver.answers = [Answer(status)]
     outcome = await send.exchange(client, post(receiver.url))
     assert outcome.ok
@@ -130,7 +125,7 @@ async def test_2xx_is_success(client: aiohttp.ClientSession, receiver: Receiver,
     ],
 )
 async def test_any_other_status_is_a_failure(
-    client: aiohttp.ClientSession, receiver: Receiver, status: int, reason: Reason, message: str
+    client: Lines, receiver: Receiver, status: int, reason: Reason, message: str
 ) -> None:
     receiver.answers = [Answer(status, {"retry-after": "7"}, b"" if status == 304 else b"no")]
     outcome = await send.exchange(client, post(receiver.url))
@@ -141,9 +136,7 @@ async def test_any_other_status_is_a_failure(
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("method", ["POST", "GET"])
-async def test_redirects_are_not_followed(
-    client: aiohttp.ClientSession, receiver: Receiver, status: int, method: str
-) -> None:
+async def test_redirects_are_not_followed(client: Lines, receiver: Receiver, status: int, method: str) -> None:
     receiver.answers = [Answer(status, {"location": f"{receiver.url}/elsewhere?token=t"})]
     outcome = await send.exchange(client, post(receiver.url, method=method))
     assert (outcome.reason, outcome.status_code) == (Reason.REDIRECT, status)
@@ -151,7 +144,7 @@ async def test_redirects_are_not_followed(
     assert len(receiver.calls) == 1
 
 
-async def test_an_answer_that_ended_keeps_its_connection(client: aiohttp.ClientSession, receiver: Receiver) -> None:
+async def test_an_answer_that_ended_keeps_its_connection(client: Lines, receiver: Receiver) -> None:
     receiver.answers = [Answer(body=b"x" * send.ANSWER_LIMIT), Answer(500, body=b"no"), Answer(204)]
     outcomes = [await send.exchange(client, post(receiver.url)) for _ in range(4)]
     assert [len(outcome.body) for outcome in outcomes] == [send.ANSWER_LIMIT, 2, 0, 0]
@@ -159,9 +152,7 @@ async def test_an_answer_that_ended_keeps_its_connection(client: aiohttp.ClientS
 
 
 @pytest.mark.parametrize("length", [b"content-length: 10000000000\r\n", b"", b"transfer-encoding: chunked\r\n"])
-async def test_of_a_huge_answer_16_kib_are_read_and_the_connection_is_closed(
-    client: aiohttp.ClientSession, length: bytes
-) -> None:
+async def test_of_a_huge_answer_16_kib_are_read_and_the_connection_is_closed(client: Lines, length: bytes) -> None:
     closed = asyncio.Event()
     sent = 0
 
@@ -186,26 +177,26 @@ async def test_of_a_huge_answer_16_kib_are_read_and_the_connection_is_closed(
         assert sent < 50_000_000
 
 
-async def test_a_compressed_answer_is_kept_as_it_came(client: aiohttp.ClientSession, receiver: Receiver) -> None:
+async def test_a_compressed_answer_is_kept_as_it_came(client: Lines, receiver: Receiver) -> None:
     bomb = gzip.compress(bytes(10_000_000))
     receiver.answers = [Answer(headers={"content-encoding": "gzip"}, body=bomb)]
     assert (await send.exchange(client, post(receiver.url))).body == bomb[: send.ANSWER_LIMIT]
 
 
-async def test_headers_are_flat_lower_case_and_joined(client: aiohttp.ClientSession) -> None:
+async def test_headers_are_flat_lower_case_and_joined(client: Lines) -> None:
     async with Wire.saying(HEAD + b"X-One: 1\r\nx-one:  2 \r\nX-EMPTY:\r\ncontent-length: 0\r\n\r\n") as wire:
         outcome = await send.exchange(client, post(wire.url))
     assert outcome.headers == {"x-one": "1, 2", "x-empty": "", "content-length": "0"}
 
 
-async def test_odd_bytes_in_a_head_are_escaped(client: aiohttp.ClientSession) -> None:
+async def test_odd_bytes_in_a_head_are_escaped(client: Lines) -> None:
     answer = b"HTTP/1.1 200 \xff\xfe\r\nx-latin: caf\xe9\r\nx-utf: caf\xc3\xa9 \x01\r\n\r\n"
     async with Wire.saying(answer) as wire:
         outcome = await send.exchange(client, post(wire.url))
     assert outcome.headers == {"x-latin": "caf\\xe9", "x-utf": "café \x01"}
 
 
-async def test_of_many_headers_64_are_kept_and_of_a_long_one_8_kib(client: aiohttp.ClientSession) -> None:
+async def test_of_many_headers_64_are_kept_and_of_a_long_one_8_kib(client: Lines) -> None:
     many = b"".join(b"x-%d: v\r\n" % number for number in range(100))
     async with Wire.saying(HEAD + many + b"\r\n") as wire:
         assert len((await send.exchange(client, post(wire.url))).headers) == 64
@@ -213,7 +204,7 @@ async def test_of_many_headers_64_are_kept_and_of_a_long_one_8_kib(client: aioht
         assert len((await send.exchange(client, post(wire.url))).headers["x-long"]) == 8 * 1024
 
 
-async def test_a_secret_that_the_cut_of_a_header_divides_is_not_shown(client: aiohttp.ClientSession) -> None:
+async def test_a_secret_that_the_cut_of_a_header_divides_is_not_shown(client: Lines) -> None:
     filler = b"v" * (masking.HEADER_LENGTH // 2 - 6)
     async with Wire.saying(HEAD + (b"x-long: " + filler + b"\r\n") * 2 + b"x-long: token-4711\r\n\r\n") as wire:
         came = (await send.exchange(client, post(wire.url))).headers
@@ -221,13 +212,13 @@ async def test_a_secret_that_the_cut_of_a_header_divides_is_not_shown(client: ai
     assert masking.headers(came, ["token-4711"])["x-long"].endswith("v, ***")
 
 
-async def test_interim_answers_are_passed_over(client: aiohttp.ClientSession) -> None:
+async def test_interim_answers_are_passed_over(client: Lines) -> None:
     async with Wire.saying(b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n" + HEAD + b"\r\nok") as wire:
         outcome = await send.exchange(client, post(wire.url))
     assert (outcome.status_code, outcome.body, outcome.headers) == (200, b"ok", {})
 
 
-async def test_an_answer_before_the_body_was_read_counts(client: aiohttp.ClientSession) -> None:
+async def test_an_answer_before_the_body_was_read_counts(client: Lines) -> None:
     async with Wire.saying(b"HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\n\r\n") as wire:
         outcome = await send.exchange(client, post(wire.url, b"x" * 1_000_000))
     assert outcome.status_code == 413
@@ -266,36 +257,34 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("answer", BROKEN.values(), ids=BROKEN)
-async def test_an_answer_that_is_broken_is_explained(
-    client: aiohttp.ClientSession, answer: tuple[bytes, Reason, str]
-) -> None:
+async def test_an_answer_that_is_broken_is_explained(client: Lines, answer: tuple[bytes, Reason, str]) -> None:
     async with Wire.saying(answer[0]) as wire:
         outcome = await send.exchange(client, post(wire.url))
     assert outcome.reason is answer[1]
     assert answer[2] in (outcome.error_message or "")
 
 
-async def test_what_came_before_an_answer_broke_is_kept(client: aiohttp.ClientSession) -> None:
+async def test_what_came_before_an_answer_broke_is_kept(client: Lines) -> None:
     async with Wire.saying(HEAD + b"content-length: 10\r\n\r\nabc") as wire:
         outcome = await send.exchange(client, post(wire.url))
     assert (outcome.status_code, outcome.body, outcome.headers) == (200, b"abc", {"content-length": "10"})
 
 
-async def test_a_receiver_that_never_answers_is_given_up(client: aiohttp.ClientSession, receiver: Receiver) -> None:
+async def test_a_receiver_that_never_answers_is_given_up(client: Lines, receiver: Receiver) -> None:
     receiver.answers = [HANG]
     outcome = await send.exchange(client, post(receiver.url, timeout=0.1))
     assert (outcome.reason, outcome.error_message) == (Reason.TIMEOUT, "no answer within 0.1 s")
     assert 90 <= outcome.duration < 2000
 
 
-async def test_a_receiver_that_trickles_is_given_up(client: aiohttp.ClientSession, receiver: Receiver) -> None:
+async def test_a_receiver_that_trickles_is_given_up(client: Lines, receiver: Receiver) -> None:
     receiver.answers = [Answer(body=b"drip", play=Play.TRICKLE)]
     outcome = await send.exchange(client, post(receiver.url, timeout=0.2))
     assert (outcome.reason, outcome.error_message) == (Reason.TIMEOUT, "the answer did not end within 0.2 s")
     assert (outcome.status_code, outcome.body) == (200, b"drip")
 
 
-async def test_the_time_limit_covers_the_tls_handshake(client: aiohttp.ClientSession) -> None:
+async def test_the_time_limit_covers_the_tls_handshake(client: Lines) -> None:
     async def silence(_: asyncio.StreamReader, __: asyncio.StreamWriter) -> None:
         await asyncio.Event().wait()
 
@@ -304,9 +293,7 @@ async def test_the_time_limit_covers_the_tls_handshake(client: aiohttp.ClientSes
     assert outcome.reason is Reason.TIMEOUT
 
 
-async def test_a_cancelled_exchange_ends_and_closes_its_connection(
-    client: aiohttp.ClientSession, receiver: Receiver
-) -> None:
+async def test_a_cancelled_exchange_ends_and_closes_its_connection(client: Lines, receiver: Receiver) -> None:
     receiver.answers = [HANG]
     exchange = asyncio.create_task(send.exchange(client, post(receiver.url)))
     await receiver.wait_for(1)
@@ -399,7 +386,7 @@ async def test_of_several_addresses_that_fail_the_most_telling_is_the_reason(
     addresses: tuple[str, ...], reason: Reason
 ) -> None:
     connector = aiohttp.TCPConnector(socket_factory=LOCAL.socket_factory, resolver=Names(*addresses))
-    async with aiohttp.ClientSession(connector=connector) as client:
+    async with Lines(connector) as client:
         outcome = await send.exchange(client, post("http://directory.test:9/"))
     assert outcome.reason is reason
     assert "Errno" not in (outcome.error_message or "")
@@ -409,7 +396,7 @@ async def test_a_socket_that_cannot_be_opened_is_unreachable() -> None:
     def exhausted(_: object) -> socket.socket:
         raise OSError(errno.EMFILE, "Too many open files")
 
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(socket_factory=exhausted)) as client:
+    async with Lines(connector=aiohttp.TCPConnector(socket_factory=exhausted)) as client:
         outcome = await send.exchange(client, post("http://[::1]:9/"))
     assert outcome.reason is Reason.UNREACHABLE
     assert outcome.error_message == "no connection to [::1]:9: Too many open files"
@@ -420,7 +407,7 @@ async def test_a_socket_that_cannot_be_opened_is_unreachable() -> None:
 
 @pytest.mark.parametrize("method", ["POST", "PUT"])
 async def test_a_reused_connection_that_breaks_before_an_answer_is_no_failed_attempt(
-    client: aiohttp.ClientSession, receiver: Receiver, method: str
+    client: Lines, receiver: Receiver, method: str
 ) -> None:
     receiver.answers = lambda call: Answer() if call.turn == 1 else RESET
     for _ in range(2):
@@ -431,7 +418,7 @@ async def test_a_reused_connection_that_breaks_before_an_answer_is_no_failed_att
     assert receiver.calls[1].headers == receiver.calls[2].headers
 
 
-async def test_all_idle_connections_may_have_died(client: aiohttp.ClientSession, receiver: Receiver) -> None:
+async def test_all_idle_connections_may_have_died(client: Lines, receiver: Receiver) -> None:
     gate = asyncio.Event()
     receiver.answers = lambda call: Answer(gate=gate) if call.turn == 1 else RESET
     first = [asyncio.create_task(send.exchange(client, post(receiver.url))) for _ in range(4)]
@@ -444,7 +431,7 @@ async def test_all_idle_connections_may_have_died(client: aiohttp.ClientSession,
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "GET"])
 async def test_a_fresh_connection_that_breaks_is_a_failure_and_not_repeated(
-    client: aiohttp.ClientSession, receiver: Receiver, method: str
+    client: Lines, receiver: Receiver, method: str
 ) -> None:
     receiver.answers = [RESET]
     outcome = await send.exchange(client, post(receiver.url, method=method))
@@ -452,7 +439,7 @@ async def test_a_fresh_connection_that_breaks_is_a_failure_and_not_repeated(
     assert len(receiver.calls) == 1
 
 
-async def test_a_request_that_must_not_be_repeated_is_not(client: aiohttp.ClientSession, receiver: Receiver) -> None:
+async def test_a_request_that_must_not_be_repeated_is_not(client: Lines, receiver: Receiver) -> None:
     receiver.answers = lambda call: Answer() if call.turn == 1 else RESET
     assert (await send.exchange(client, post(receiver.url))).ok
     outcome = await send.exchange(client, post(receiver.url), repeat=False)
@@ -460,7 +447,7 @@ async def test_a_request_that_must_not_be_repeated_is_not(client: aiohttp.Client
     assert len(receiver.calls) == 2
 
 
-async def test_an_answer_that_breaks_on_a_reused_connection_is_a_failure(client: aiohttp.ClientSession) -> None:
+async def test_an_answer_that_breaks_on_a_reused_connection_is_a_failure(client: Lines) -> None:
     async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for answer in (b"content-length: 0\r\n\r\n", b"content-length: 9\r\n\r\nabc"):
             await reader.readuntil(b'{"id": 1}')
@@ -471,18 +458,14 @@ async def test_an_answer_that_breaks_on_a_reused_connection_is_a_failure(client:
         assert (await send.exchange(client, post(wire.url))).reason is Reason.RESET
 
 
-async def test_a_connection_that_the_receiver_closed_in_time_is_not_used(
-    client: aiohttp.ClientSession, receiver: Receiver
-) -> None:
+async def test_a_connection_that_the_receiver_closed_in_time_is_not_used(client: Lines, receiver: Receiver) -> None:
     receiver.answers = [Answer(play=Play.CLOSE)]
     for _ in range(2):
         assert (await send.exchange(client, post(receiver.url))).ok
     assert [call.connection for call in receiver.calls] == [1, 2]
 
 
-async def test_a_receiver_may_close_what_is_idle_whenever_it_likes(
-    client: aiohttp.ClientSession, receiver: Receiver
-) -> None:
+async def test_a_receiver_may_close_what_is_idle_whenever_it_likes(client: Lines, receiver: Receiver) -> None:
     for _ in range(20):
         assert (await send.exchange(client, post(receiver.url))).ok
         receiver.close_idle()
@@ -605,7 +588,7 @@ async def test_a_connection_that_stops_being_tls_is_a_tls_failure(
     assert (outcome.reason, outcome.error_message) == (Reason.TLS, "TLS: wrong version number")
 
 
-async def test_a_port_that_does_not_speak_tls_is_a_tls_failure(client: aiohttp.ClientSession) -> None:
+async def test_a_port_that_does_not_speak_tls_is_a_tls_failure(client: Lines) -> None:
     async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")

@@ -13,13 +13,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
-import aiohttp
-
 from service import __version__
 from service.changes.dialects.codec import Dialect, Page, UpstreamError
 from service.changes.poll import lenient
 from service.changes.poll.source import Source
-from service.delivery import authenticate, grants, masking, retry, send
+from service.delivery import authenticate, grants, masking, retry, send, wire
 from service.errors import BadRequest, Invalid
 from service.model import Json, Outcome, Reason, Request
 from service.watches import address
@@ -65,7 +63,7 @@ class Upstream:
 
     def __init__(
         self,
-        client: aiohttp.ClientSession,
+        client: wire.Lines,
         tokens: authenticate.Tokens,
         now: Callable[[], int],
         *,
