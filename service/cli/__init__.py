@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import sys
 from typing import Any, NoReturn
 
@@ -10,21 +11,37 @@ import click
 
 from service import __version__, errors
 from service.cli import terminal
-from service.cli.check import check
-from service.cli.demo import demo
-from service.cli.imports import import_
-from service.cli.keys import keys
-from service.cli.listen import listen
-from service.cli.migrate import migrate
-from service.cli.serve import serve
-from service.cli.sources import sources
-from service.cli.tail import tail
 
 FAILED, MISUSED, INTERRUPTED, TERMINATED = 1, 2, 130, 143  # exit codes; the last two are 128 + the signal's number
+COMMANDS = {  # where each is; a module is loaded when its command is run, so that a Tab is answered at once
+    "serve": "serve:serve",
+    "demo": "demo:demo",
+    "tail": "tail:tail",
+    "listen": "listen:listen",
+    "watch": "watch:watch",
+    "sources": "sources:sources",
+    "import": "imports:import_",
+    "keys": "keys:keys",
+    "migrate": "migrate:migrate",
+    "check": "check:check",
+    "completion": "completion:completion",
+}
 
 
 class Commands(click.Group):
     """A group whose failures are one line each, on stderr, with an exit code, and never a trace."""
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        """Their names, in the order in which people need them."""
+        return list(COMMANDS)
+
+    def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """One of them, or None."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(importlib.import_module(f"service.cli.{module}"), name)
+        return command
 
     def main(self, *args: Any, **extra: Any) -> NoReturn:
         """Run the command that was asked for, and exit."""
@@ -68,7 +85,3 @@ def main() -> None:
     Run it:               webhook-watch serve
     Follow what it does:  webhook-watch tail
     """  # noqa: D301  \b is click's mark of a paragraph that keeps its lines
-
-
-for command in (serve, demo, tail, listen, import_, keys, sources, migrate, check):
-    main.add_command(command)

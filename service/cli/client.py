@@ -104,6 +104,26 @@ class Client:
             raise Unreachable(f"{self.url} broke off its answer: {error}") from error
 
 
+def ask(url: str, key: str, method: str, path: str, body: object = None) -> Any:
+    """One call. Raises Failure."""
+
+    async def call() -> Any:
+        async with connected(url, key) as service:
+            return await service.call(method, path, body)
+
+    return terminal.run(call())
+
+
+def every(url: str, key: str, path: str) -> list[Mapping[str, Any]]:
+    """Every item of a list. Raises Failure."""
+
+    async def call() -> list[Mapping[str, Any]]:
+        async with connected(url, key) as service:
+            return [item async for item in service.items(path)]
+
+    return terminal.run(call())
+
+
 @asynccontextmanager
 async def connected(url: str, key: str) -> AsyncIterator[Client]:
     """A client with this key."""
@@ -118,7 +138,11 @@ async def _refusal(answer: aiohttp.ClientResponse, what: str) -> Failure:
     try:
         problem = await answer.json(content_type=None)
         detail = str(problem["detail"])
-        faults = [f"{fault['pointer']}: {fault['detail']}" for fault in problem["errors"]]
+        faults = [(str(fault["pointer"]), str(fault["detail"])) for fault in problem["errors"]]
     except (ValueError, TypeError, KeyError):
         detail, faults = answer.reason or "", []
-    return kind("\n".join([f"{what} was answered {answer.status}: {detail}", *(faults if len(faults) > 1 else ())]))
+    if len(faults) == 1:  # one line says it all
+        (pointer, fault), faults = faults[0], []
+        detail = f"{pointer}: {fault}" if pointer else fault
+    told = [f"  {pointer or 'the body'}: {fault}" for pointer, fault in faults]
+    return kind("\n".join([f"{what} was answered {answer.status}: {detail}", *told]))

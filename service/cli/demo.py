@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 
 from service.changes import types
-from service.cli import client, lines, logs, tail, terminal
+from service.cli import client, complete, lines, logs, tail, terminal
 from service.cli.terminal import Failure
 from service.config import Settings
 from service.demo import script, stage
@@ -30,7 +30,13 @@ NEXT = {
 
 @click.command(short_help="Watch it work, on a temporary database.")
 @click.option("--once", is_flag=True, help="End when the story is told: 0 if all of it came true, else 1.")
-@click.option("--type", "type_name", metavar="TYPE", help="Tell it of a directory of this type that is polled.")
+@click.option(
+    "--type",
+    "type_name",
+    metavar="TYPE",
+    shell_complete=complete.types,
+    help="Tell it of a directory of this type that is polled.",
+)
 def demo(once: bool, type_name: str | None) -> int:  # noqa: FBT001  click passes options by name
     """Tell the whole story: watches are registered, resources change, callbacks arrive and are verified.
 

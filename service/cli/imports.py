@@ -19,7 +19,7 @@ import click
 from rich import filesize, progress
 from rich.console import Console
 
-from service.cli import client, terminal
+from service.cli import client, complete, terminal
 from service.cli.terminal import Failure
 
 PIECE = 256 * 1024  # bytes that are read at once
@@ -34,7 +34,7 @@ Sent = Callable[[int], None]  # is told of bytes that were sent
 
 @click.command("import", short_help="Import a whole directory from a file.")
 @client.options
-@click.argument("type_name", metavar="TYPE")
+@click.argument("type_name", metavar="TYPE", shell_complete=complete.types)
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
 @click.option("--force", is_flag=True, help="Delete what is missing in the file, however much it is.")
 @click.option(

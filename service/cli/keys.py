@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
 
 import click
 from rich.table import Table
 
-from service.cli import client, terminal
+from service.cli import client, complete, options, terminal
 from service.model import Role
 
 PATH = "/api/v1/apiKeys"
 COLUMNS = ("id", "name", "tenant", "role", "created")
 
-as_json = click.option("--json", "machine", is_flag=True, help="Machine-readable: JSON, one object per line.")
+key_id = click.argument("key_id", type=options.ID, metavar="ID", shell_complete=complete.ids(PATH, "name"))
 
 
 @click.group()
@@ -28,13 +26,13 @@ def keys() -> None:
 
 @keys.command("list", short_help="List the keys of your tenant.")
 @client.options
-@as_json
+@options.as_json
 def list_(url: str, key: str, machine: bool) -> None:  # noqa: FBT001  click passes options by name
     """List the keys of your tenant (all tenants' with the bootstrap key), without the keys themselves.
 
     Example: webhook-watch keys list --json
     """
-    found = terminal.run(_list(url, key))
+    found = client.every(url, key, PATH)
     if machine:
         for row in found:
             click.echo(json.dumps(row, ensure_ascii=False))
@@ -50,14 +48,14 @@ def list_(url: str, key: str, machine: bool) -> None:  # noqa: FBT001  click pas
 @click.argument("name")
 @click.option("--role", type=click.Choice([str(role) for role in Role]), required=True, help="What the key may do.")
 @click.option("--tenant", help="Another tenant than yours, made if need be; for the bootstrap key only.")
-@as_json
+@options.as_json
 def create(url: str, key: str, name: str, role: str, tenant: str | None, machine: bool) -> None:  # noqa: FBT001
     """Make a key, and print it: it cannot be shown again.
 
     Stdout has the key alone, so that it can be captured. Example: WATCH_API_KEY=$(webhook-watch keys create ops --role
     operator)
     """
-    made = terminal.run(_call(url, key, "POST", PATH, {"name": name, "role": role, "tenant": tenant}))
+    made = client.ask(url, key, "POST", PATH, {"name": name, "role": role, "tenant": tenant})
     if machine:
         click.echo(json.dumps(made, ensure_ascii=False))
         return
@@ -68,21 +66,11 @@ def create(url: str, key: str, name: str, role: str, tenant: str | None, machine
 
 @keys.command(short_help="Make a key worthless, at once.")
 @client.options
-@click.argument("key_id", metavar="ID")
+@key_id
 def revoke(url: str, key: str, key_id: str) -> None:
     """Make a key worthless, at once; ID is the one that `keys list` shows.
 
     Example: webhook-watch keys revoke apk_01JD3ZT4RV8Y6Q2N5K7M9X0B1C
     """
-    terminal.run(_call(url, key, "DELETE", f"{PATH}/{key_id}"))
+    client.ask(url, key, "DELETE", f"{PATH}/{key_id}")
     click.echo(f"revoked {key_id}")
-
-
-async def _list(url: str, key: str) -> list[Mapping[str, Any]]:
-    async with client.connected(url, key) as service:
-        return [row async for row in service.items(PATH)]
-
-
-async def _call(url: str, key: str, method: str, path: str, body: object = None) -> Any:
-    async with client.connected(url, key) as service:
-        return await service.call(method, path, body)

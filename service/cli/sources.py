@@ -10,28 +10,16 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from service.cli import client, terminal
+from service.cli import client, complete, options, terminal
 
 PATH = "/api/v1/sources"
 COLUMNS = ("id", "type", "url", "state", "seen", "changes", "next sweep")
 STYLES = {"failed": "red", "held": "yellow", "waiting": "yellow", "running": "cyan", "completed": "green"}
 
-as_json = click.option("--json", "machine", is_flag=True, help="Machine-readable: JSON, one object per line.")
-source_id = click.argument("source_id", metavar="ID")
+source_id = click.argument("source_id", type=options.ID, metavar="ID", shell_complete=complete.ids(PATH, "url"))
 
 
-class Listing(click.Group):
-    """A group that lists where no command is named."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """``sources --json`` is ``sources list --json``."""
-        helps = set(self.get_help_option_names(ctx))
-        if not args or (args[0].startswith("-") and args[0] not in helps):
-            args = ["list", *args]
-        return super().parse_args(ctx, args)
-
-
-@click.group(cls=Listing)
+@click.group(cls=options.Listing, short_help="List, sweep, pause and confirm sources.")
 def sources() -> None:
     """List the sources of a running service, and say what to do with them.
 
@@ -41,13 +29,13 @@ def sources() -> None:
 
 @sources.command("list", short_help="List the sources, their sweeps and their last errors.")
 @client.options
-@as_json
+@options.as_json
 def list_(url: str, key: str, machine: bool) -> None:  # noqa: FBT001  click passes options by name
     """List the sources of your tenant: how far each sweep is, what it found, and why it failed or waits.
 
     Example: webhook-watch sources --json
     """
-    found = terminal.run(_list(url, key))
+    found = client.every(url, key, PATH)
     if machine:
         for source in found:
             click.echo(json.dumps(source, ensure_ascii=False))
@@ -71,7 +59,7 @@ def pause(url: str, key: str, source_id: str) -> None:
 
     Example: webhook-watch sources pause src_01JD3ZT4RV8Y6Q2N5K7M9X0B1C
     """
-    terminal.run(_ask(url, key, source_id, "pause"))
+    _ask(url, key, source_id, "pause")
     click.echo(f"paused {source_id}")
 
 
@@ -83,7 +71,7 @@ def resume(url: str, key: str, source_id: str) -> None:
 
     Example: webhook-watch sources resume src_01JD3ZT4RV8Y6Q2N5K7M9X0B1C
     """
-    terminal.run(_ask(url, key, source_id, "resume"))
+    _ask(url, key, source_id, "resume")
     click.echo(f"resumed {source_id}")
 
 
@@ -95,7 +83,7 @@ def sweep(url: str, key: str, source_id: str) -> None:
 
     Example: webhook-watch sources sweep src_01JD3ZT4RV8Y6Q2N5K7M9X0B1C
     """
-    terminal.run(_ask(url, key, source_id, "sweep"))
+    _ask(url, key, source_id, "sweep")
     click.echo(f"{source_id} is swept; webhook-watch sources shows how far it is")
 
 
@@ -107,7 +95,7 @@ def confirm(url: str, key: str, source_id: str) -> None:
 
     Example: webhook-watch sources confirm src_01JD3ZT4RV8Y6Q2N5K7M9X0B1C
     """
-    source = terminal.run(_ask(url, key, source_id, "confirm"))
+    source = _ask(url, key, source_id, "confirm")
     click.echo(f"confirmed {source['sweep']['heldDeletions']} deletions of {source_id}")
 
 
@@ -127,11 +115,5 @@ def _row(source: Mapping[str, Any]) -> tuple[str | Text, ...]:
     )
 
 
-async def _list(url: str, key: str) -> list[Mapping[str, Any]]:
-    async with client.connected(url, key) as service:
-        return [source async for source in service.items(PATH)]
-
-
-async def _ask(url: str, key: str, source_id: str, what: str) -> Any:
-    async with client.connected(url, key) as service:
-        return await service.call("POST", f"{PATH}/{source_id}/{what}")
+def _ask(url: str, key: str, source_id: str, what: str) -> Any:
+    return client.ask(url, key, "POST", f"{PATH}/{source_id}/{what}")

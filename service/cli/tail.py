@@ -10,7 +10,7 @@ from contextlib import aclosing
 import aiohttp
 import click
 
-from service.cli import client, lines, sse, terminal
+from service.cli import client, complete, lines, sse, terminal
 from service.cli.client import Client, Unreachable
 from service.cli.lines import Entry
 from service.model import DeliveryStatus, Event, Reason
@@ -22,13 +22,14 @@ SILENCE = 60  # seconds without a sign of life after which a connection is given
 EVENTS, STATUSES, REASONS = ([str(word) for word in words] for words in (Event, DeliveryStatus, Reason))
 
 Note = Callable[[str], None]
+watch_ids = complete.ids("/api/v1/watches", "name", "address")
 
 
 @click.command(short_help="Follow the delivery log of a running service.")
 @client.options
 @click.option("--json", "machine", is_flag=True, help="JSON, one object per line; seq is the event's place.")
-@click.option("--watch", "watchId", metavar="ID", help="Only deliveries of this watch.")
-@click.option("--type", "objectType", metavar="TYPE", help="Only resources of this type.")
+@click.option("--watch", "watchId", metavar="ID", shell_complete=watch_ids, help="Only deliveries of this watch.")
+@click.option("--type", "objectType", metavar="TYPE", shell_complete=complete.types, help="Only this resource type.")
 @click.option("--object", "objectId", metavar="ID", help="Only this resource.")
 @click.option("--event", "objectEvent", type=click.Choice(EVENTS), help="Only this kind of change.")
 @click.option("--status", type=click.Choice(STATUSES), help="Only events that left this status.")

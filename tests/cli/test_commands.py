@@ -16,6 +16,8 @@ COMMANDS = (
     ["demo"],
     ["tail"],
     ["listen"],
+    *(["watch", name] for name in ("list", "show", "create", "test", "enable", "disable", "delete")),
+    ["completion"],
     ["keys", "list"],
     ["keys", "create"],
     ["keys", "revoke"],

@@ -52,4 +52,4 @@ def test_what_the_service_refuses_is_said(shell, served):
     done = shell.call("keys", "create", "ci", "--role", "agent", "--tenant", "Not A Name", "--url", served.url)
 
     assert done.returncode == 1
-    assert "422: a tenant is 1 to 63 lower-case letters" in done.stderr
+    assert "422: /tenant: a tenant is 1 to 63 lower-case letters" in done.stderr
