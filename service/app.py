@@ -90,7 +90,7 @@ async def _start(settings: Settings, group: asyncio.TaskGroup, stack: AsyncExitS
     access = Access(opened)
     new_key = await access.bootstrap(settings.admin.key)
     keyring = KeyRing(opened, box)
-    await keyring.load()
+    await keyring.refresh()
     guard = Guard(settings.egress.allow)
     registry = Registry()
     registrar = Registrar(opened, registry, box, keyring, known, guard.check)
@@ -135,6 +135,7 @@ async def _start(settings: Settings, group: asyncio.TaskGroup, stack: AsyncExitS
         metrics=metrics,
     )
 
+    await stack.enter_async_context(keyring.noting(group))
     dispatching = group.create_task(dispatcher.run(), name="dispatcher")
     stack.push_async_callback(_stop_dispatcher, dispatcher, dispatching, settings.delivery.shutdown_grace)
     stack.push_async_callback(_cancel, group.create_task(fan_out.run(), name="fan-out"))

@@ -75,6 +75,14 @@ class Ordering(StrEnum):
     NONE = "none"
 
 
+class Algorithm(StrEnum):
+    """How a crypto key signs."""
+
+    HMAC_SHA256 = "hmac-sha256"
+    ED25519 = "ed25519"
+    ECDSA_P256_SHA256 = "ecdsa-p256-sha256"
+
+
 class Role(StrEnum):
     """What an API key may do."""
 
@@ -206,9 +214,11 @@ class CryptoKey:
     id: str  # key_...
     tenant: str
     name: str | None
-    algorithm: str  # hmac-sha256
-    secret: bytes = field(repr=False)  # the raw key, without prefix and base64
+    algorithm: Algorithm
+    secret: bytes = field(repr=False)  # the raw key, without prefix and base64: see delivery.material
     created: int = 0
+    successor: str | None = None  # the key that it was rotated to
+    expires: int | None = None  # when a key that was rotated stops signing beside its successor
 
 
 @value

@@ -16,6 +16,7 @@ from service.api import (
     answers,
     changes,
     collections,
+    cryptokeys,
     deliveries,
     health,
     imports,
@@ -84,14 +85,15 @@ ROUTES = (
     Route("POST", "/api/v1/sources/{id}/resume", OPERATORS, sources.resume),
     Route("POST", "/api/v1/sources/{id}/sweep", OPERATORS, sources.sweep),
     Route("POST", "/api/v1/sources/{id}/confirm", OPERATORS, sources.confirm),
-    Route("GET", "/api/v1/cryptoKeys", OPERATORS, keys.list_crypto_keys),
-    Route("POST", "/api/v1/cryptoKeys", ADMIN, keys.create_crypto_key),
-    Route("GET", "/api/v1/cryptoKeys/{id}", OPERATORS, keys.get_crypto_key),
-    Route("DELETE", "/api/v1/cryptoKeys/{id}", ADMIN, keys.delete_crypto_key),
-    Route("GET", "/api/v1/apiKeys", OPERATORS, keys.list_api_keys),
-    Route("POST", "/api/v1/apiKeys", ADMIN, keys.create_api_key),
-    Route("GET", "/api/v1/apiKeys/{id}", OPERATORS, keys.get_api_key),
-    Route("DELETE", "/api/v1/apiKeys/{id}", ADMIN, keys.delete_api_key),
+    Route("GET", "/api/v1/cryptoKeys", OPERATORS, cryptokeys.list_),
+    Route("POST", "/api/v1/cryptoKeys", ADMIN, cryptokeys.create),
+    Route("GET", "/api/v1/cryptoKeys/{id}", OPERATORS, cryptokeys.get),
+    Route("DELETE", "/api/v1/cryptoKeys/{id}", ADMIN, cryptokeys.delete),
+    Route("POST", "/api/v1/cryptoKeys/{id}/rotate", ADMIN, cryptokeys.rotate),
+    Route("GET", "/api/v1/apiKeys", OPERATORS, keys.list_),
+    Route("POST", "/api/v1/apiKeys", ADMIN, keys.create),
+    Route("GET", "/api/v1/apiKeys/{id}", OPERATORS, keys.get),
+    Route("DELETE", "/api/v1/apiKeys/{id}", ADMIN, keys.delete),
     Route("GET", "/api/v1/deliveries", OPERATORS, deliveries.list_),
     Route("GET", "/api/v1/deliveries/stream", OPERATORS, deliveries.stream),
     Route("GET", "/api/v1/deliveries/{id}", OPERATORS, deliveries.get),
@@ -115,6 +117,8 @@ def application(services: Services) -> web.Application:
     app.router.add_get(authorization.CALLBACK, oauth2.callback, allow_head=False)  # a look must not use it up
     app.router.add_get("/healthz", health.alive)
     app.router.add_get("/readyz", health.ready)
+    app.router.add_get("/.well-known/jwks.json", cryptokeys.jwks)
+    app.router.add_get("/.well-known/jwks/{tenant}.json", cryptokeys.jwks)
     for rtype in services.types.values():
         _add_collection(app, rtype)
     return app

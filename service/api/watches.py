@@ -11,9 +11,9 @@ from service import clock, errors, ids
 from service.api import answers
 from service.api.call import Call, page
 from service.changes import detect
-from service.delivery import outbox, sign
+from service.delivery import material, outbox, sign
 from service.journal import log
-from service.model import Change, CryptoKey, Event, Json, Role, WatchStatus
+from service.model import Algorithm, Change, CryptoKey, Event, Json, Role, WatchStatus
 from service.store import changes, resources
 from service.store.driver import Transaction
 from service.watches import preview as previews
@@ -74,7 +74,7 @@ async def preview(call: Call) -> web.Response:
         warnings: tuple[errors.FieldError, ...] = ()
     else:
         try:
-            judged = call.services.registrar.check(call.tenant, asked.watch)
+            judged = await call.services.registrar.check(call.tenant, asked.watch)
         except errors.Invalid as error:
             inside = [errors.FieldError(f"/watch{fault.pointer}", fault.detail) for fault in error.errors]
             raise errors.Invalid.of(inside) from error
@@ -89,10 +89,13 @@ async def preview(call: Call) -> web.Response:
         resource = stored.document
     asked = replaced(asked, resource=resource, previous=previous)
     change = previews.change(watch, rtype, asked, detect.diff, clock.now_ms())
-    keys = call.services.keyring.signing(watch.signature.crypto_key_ids)
-    if watch.signature.enabled and not keys:  # one would be made: show what its signature looks like
-        keys = [CryptoKey("key_preview", call.tenant, None, "hmac-sha256", sign.generate_secret())]
-    request = previews.request(watch, change, keys, clock.now_ms())
+    now = clock.now_ms()
+    signing = call.services.keyring.signing(watch.signature, now)
+    if watch.signature.enabled and not signing.keys:  # one would be made: show what its signature looks like
+        made = material.generate(Algorithm.HMAC_SHA256)
+        key = CryptoKey("key_preview", call.tenant, None, made.algorithm, made.secret)
+        signing = sign.signing([key], watch.signature.scheme)
+    request = previews.request(watch, change, signing, now)
     return answers.ok({"request": request, "warnings": _warnings(warnings, "/watch")})
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
 from urllib.parse import quote
 
 from service import __version__, clock
-from service.delivery import retry, sign
+from service.delivery import retry
 from service.delivery.recipient import Recipient, RenderError
-from service.model import Change, CryptoKey, DeliveryStatus, Outcome, Reason, Request, Watch
+from service.delivery.sign import Outgoing, Signing
+from service.model import Change, DeliveryStatus, Outcome, Reason, Request, Watch
 from service.store.deliveries import Job
 from service.values import value
 
@@ -38,7 +38,7 @@ def request(
     job: Job,
     recipient: Recipient,
     payload: bytes,
-    keys: Sequence[CryptoKey],
+    signing: Signing,
     authorization: str | None,
     now: int,
 ) -> Request:
@@ -54,11 +54,10 @@ def request(
     headers.update({name.lower(): value for name, value in watch.headers.items()})  # they take the place of ours
     if authorization is not None:
         headers["authorization"] = authorization
-    headers.update(sign.headers(keys if watch.signature.enabled else (), job.id, now // 1000, sent))
+    url = recipient.address(job.change)
+    headers.update(signing.headers(Outgoing(job.id, now // 1000, sent, watch.method, url, headers)))
     headers.update(_cloud_event(job.change))
-    return Request(
-        watch.method, recipient.address(job.change), headers, None if bodiless else sent, watch.retry.timeout
-    )
+    return Request(watch.method, url, headers, None if bodiless else sent, watch.retry.timeout)
 
 
 def unsent(error: RenderError) -> Outcome:

@@ -21,8 +21,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from service.delivery import sign
-from service.model import CryptoKey, Watch
+from service.model import Watch
 
 MASK = "***"
 ALWAYS = frozenset({"authorization", "proxy-authorization"})  # request headers that are credentials by themselves
@@ -43,12 +42,6 @@ def secrets_of(watch: Watch) -> frozenset[str]:
     if watch.oauth2:
         found += [watch.oauth2.client_secret, watch.oauth2.refresh_token]
     return frozenset(secret for secret in found if secret)
-
-
-def secrets_of_keys(keys: Iterable[CryptoKey]) -> frozenset[str]:
-    """Signing keys, as ``whsec_...`` and as the base64 alone."""
-    written = [sign.encode_secret(key.secret) for key in keys]
-    return frozenset(written) | {text.removeprefix(sign.PREFIX) for text in written}
 
 
 def headers(values: Mapping[str, str], secrets: Collection[str], private: Collection[str] = ()) -> dict[str, str]:

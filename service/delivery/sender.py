@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from service import clock
 from service.delivery import attempt, authenticate, grants, masking, send, wire
 from service.delivery.keyring import KeyRing
 from service.delivery.recipient import Recipient, RenderError
-from service.model import CryptoKey, DeliveryStatus, Outcome, Reason, Request
+from service.delivery.sign import Signing
+from service.model import DeliveryStatus, Outcome, Reason, Request
 from service.store.deliveries import Attempt, Job, Settlement
 
 log = logging.getLogger(__name__)
@@ -50,10 +51,11 @@ class Sender:
     async def attempt(self, job: Job, recipient: Recipient) -> tuple[Settlement, attempt.Verdict]:
         """Send a delivery once; what to settle and what follows. Raises nothing but CancelledError."""
         started = self._now()
-        keys = self._keyring.signing(recipient.watch.signature.crypto_key_ids)
+        signing = self._keyring.signing(recipient.watch.signature, started)
+        signing.used = started
         exchange = Exchange()
         try:
-            outcome = await self._exchange(job, recipient, keys, exchange)
+            outcome = await self._exchange(job, recipient, signing, exchange)
         except RenderError as error:
             outcome = attempt.unsent(error)
         except Exception:  # a bug of ours must not stop the deliveries of others, nor lose this one
@@ -64,21 +66,21 @@ class Sender:
             verdict = attempt.Verdict(DeliveryStatus.PENDING, outcome.reason, self._now())
         else:
             verdict = attempt.judge(job, recipient.watch, outcome, self._now(), self._jitter())
-        record = _record(recipient, keys, exchange, outcome, started)
+        record = _record(recipient, signing, exchange, outcome, started)
         body = exchange.payload.decode() if job.body is None and exchange.payload is not None else None
         return Settlement(job, record, body, verdict.status, verdict.reason, verdict.due), verdict
 
-    async def _exchange(self, job: Job, recipient: Recipient, keys: Iterable[CryptoKey], exchange: Exchange) -> Outcome:
+    async def _exchange(self, job: Job, recipient: Recipient, signing: Signing, exchange: Exchange) -> Outcome:
         watch = recipient.watch
         exchange.payload = attempt.body(job, recipient)
         for _ in range(2):
             try:
                 authorization = await self._authorization(recipient, exchange)
             except grants.TokenError as error:
-                exchange.request = attempt.request(job, recipient, exchange.payload, list(keys), None, self._now())
+                exchange.request = attempt.request(job, recipient, exchange.payload, signing, None, self._now())
                 exchange.is_unauthorized = error.is_lost
                 return Outcome(Reason.TOKEN, error_message=error.detail)
-            exchange.request = attempt.request(job, recipient, exchange.payload, list(keys), authorization, self._now())
+            exchange.request = attempt.request(job, recipient, exchange.payload, signing, authorization, self._now())
             outcome = await send.exchange(self._client, exchange.request)
             if outcome.status_code != 401 or exchange.token is None:
                 break
@@ -97,10 +99,10 @@ class Sender:
         return None
 
 
-def _record(recipient: Recipient, keys: list[CryptoKey], exchange: Exchange, outcome: Outcome, started: int) -> Attempt:
+def _record(recipient: Recipient, signing: Signing, exchange: Exchange, outcome: Outcome, started: int) -> Attempt:
     """What the log shows of an attempt, with everything secret masked."""
     watch, request = recipient.watch, exchange.request
-    secrets = recipient.secrets | masking.secrets_of_keys(keys)
+    secrets = recipient.secrets | signing.secrets
     if exchange.token is not None:
         secrets |= {exchange.token}
     return Attempt(

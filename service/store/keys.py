@@ -1,4 +1,4 @@
-"""Tenants, the API keys that act for them, and their crypto keys."""
+"""Tenants, and the API keys that act for them."""
 
 from __future__ import annotations
 
@@ -22,21 +22,14 @@ class ApiKeyRow:
     created: int
 
 
-@dataclass(frozen=True, slots=True)
-class CryptoKeyRow:
-    """A crypto key, its secret sealed."""
-
-    id: str
-    tenant: str
-    name: str | None
-    algorithm: str
-    sealed: str
-    created: int
-
-
 async def add_tenant(transaction: Transaction, tenant: str, now: int) -> None:
     """Make a tenant, unless it is there."""
     await transaction.fetch(Q.add_tenant, {"id": tenant, "now": now})
+
+
+async def is_tenant(reader: Reader, tenant: str) -> bool:
+    """Whether there is such a tenant."""
+    return bool(await reader.fetch(Q.tenant, {"id": tenant}))
 
 
 async def save_api_key(transaction: Transaction, row: ApiKeyRow, hashed: str) -> None:
@@ -77,46 +70,5 @@ async def delete_api_key(transaction: Transaction, id_: str) -> None:
     await transaction.fetch(Q.delete_api_key, {"id": id_})
 
 
-async def save_crypto_key(transaction: Transaction, row: CryptoKeyRow) -> None:
-    """Store a new crypto key."""
-    await transaction.fetch(
-        Q.save_crypto_key,
-        {
-            "id": row.id,
-            "tenant": row.tenant,
-            "name": row.name,
-            "algorithm": row.algorithm,
-            "sealed": row.sealed,
-            "created": row.created,
-        },
-    )
-
-
-async def crypto_key(reader: Reader, tenant: str, id_: str) -> CryptoKeyRow | None:
-    """One crypto key of a tenant."""
-    rows = await reader.fetch(Q.crypto_key, {"tenant": tenant, "id": id_})
-    return _crypto_key(rows[0]) if rows else None
-
-
-async def crypto_keys(reader: Reader, tenant: str, after: str, limit: int) -> list[CryptoKeyRow]:
-    """The next ``limit`` crypto keys of a tenant in the order of ids."""
-    rows = await reader.fetch(Q.crypto_keys, {"tenant": tenant, "after": after, "limit": limit})
-    return [_crypto_key(row) for row in rows]
-
-
-async def all_crypto_keys(reader: Reader) -> list[CryptoKeyRow]:
-    """Every crypto key, for the key ring at the start."""
-    return [_crypto_key(row) for row in await reader.fetch(Q.all_crypto_keys)]
-
-
-async def delete_crypto_key(transaction: Transaction, id_: str) -> None:
-    """Delete a crypto key; the tables refuse it while a watch names it."""
-    await transaction.fetch(Q.delete_crypto_key, {"id": id_})
-
-
 def _api_key(row: Row) -> ApiKeyRow:
     return ApiKeyRow(row["id"], row["tenant"], row["name"], Role(row["role"]), row["created"])
-
-
-def _crypto_key(row: Row) -> CryptoKeyRow:
-    return CryptoKeyRow(row["id"], row["tenant"], row["name"], row["algorithm"], row["sealed"], row["created"])

@@ -1,6 +1,9 @@
 -- name: add_tenant
 INSERT INTO tenants (id, created) VALUES (:id, :now) ON CONFLICT (id) DO NOTHING;
 
+-- name: tenant
+SELECT id FROM tenants WHERE id = :id;
+
 -- name: save_api_key
 INSERT INTO api_keys (id, tenant, name, role, hash, created) VALUES (:id, :tenant, :name, :role, :hash, :created)
 ON CONFLICT (id) DO UPDATE SET hash = excluded.hash;
@@ -17,20 +20,3 @@ WHERE (CAST(:tenant AS TEXT) IS NULL OR tenant = :tenant) AND id > :after ORDER 
 
 -- name: delete_api_key
 DELETE FROM api_keys WHERE id = :id;
-
--- name: save_crypto_key
-INSERT INTO crypto_keys (id, tenant, name, algorithm, sealed, created)
-VALUES (:id, :tenant, :name, :algorithm, :sealed, :created);
-
--- name: crypto_key
-SELECT id, tenant, name, algorithm, sealed, created FROM crypto_keys WHERE tenant = :tenant AND id = :id;
-
--- name: crypto_keys
-SELECT id, tenant, name, algorithm, sealed, created FROM crypto_keys
-WHERE tenant = :tenant AND id > :after ORDER BY id LIMIT :limit;
-
--- name: all_crypto_keys
-SELECT id, tenant, name, algorithm, sealed, created FROM crypto_keys;
-
--- name: delete_crypto_key
-DELETE FROM crypto_keys WHERE id = :id;

@@ -48,6 +48,24 @@ async def save(transaction: Transaction, row: WatchRow, crypto_key_ids: Sequence
     await transaction.many(Q.name_key, [{"watch_id": row.id, "key_id": key_id} for key_id in crypto_key_ids])
 
 
+async def rename_key(transaction: Transaction, former: str, key_id: str, now: int) -> list[str]:
+    """Let all watches that name one crypto key name another in its place; their ids."""
+    found = [(row["id"], orjson.loads(row["spec"])) for row in await transaction.fetch(Q.naming, {"key_id": former})]
+    if found:
+        revision = await _next_revision(transaction)
+        for _, spec in found:
+            named = spec["signature"]["cryptoKeyIds"]
+            spec["signature"]["cryptoKeyIds"] = [key_id if id_ == former else id_ for id_ in named]
+            spec["updated"] = now
+        changed = [
+            {"id": id_, "spec": orjson.dumps(spec).decode(), "updated": now, "revision": revision}
+            for id_, spec in found
+        ]
+        await transaction.many(Q.respecify, changed)
+        await transaction.fetch(Q.rename_key, {"former": former, "key_id": key_id})
+    return [id_ for id_, _ in found]
+
+
 async def remove(transaction: Transaction, watch_id: str, now: int) -> None:
     """Delete one; its name and address stay for the log."""
     await transaction.fetch(Q.forget_keys, {"watch_id": watch_id})

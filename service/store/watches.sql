@@ -15,6 +15,16 @@ DELETE FROM watch_keys WHERE watch_id = :watch_id;
 -- name: name_key
 INSERT INTO watch_keys (watch_id, key_id) VALUES (:watch_id, :key_id);
 
+-- name: naming          a crypto key
+SELECT w.id, w.spec FROM watch_keys AS u JOIN watches AS w ON w.id = u.watch_id
+WHERE u.key_id = :key_id AND w.deleted IS NULL ORDER BY w.id;
+
+-- name: respecify
+UPDATE watches SET spec = :spec, updated = :updated, revision = :revision WHERE id = :id;
+
+-- name: rename_key
+UPDATE watch_keys SET key_id = :key_id WHERE key_id = :former;
+
 -- name: remove      the row stays for the log, which names it; its secrets do not
 UPDATE watches SET deleted = :now, sealed = NULL, revision = :revision WHERE id = :id;
 

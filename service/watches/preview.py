@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from service import errors, ids, jsontext
 from service.delivery import attempt, authenticate, masking
 from service.delivery.recipient import RenderError
+from service.delivery.sign import Signing
 from service.errors import FieldError, Invalid
-from service.model import Change, CryptoKey, Document, Event, Json, Watch
+from service.model import Change, Document, Event, Json, Watch
 from service.store.deliveries import Job
 from service.watches.registry import Prepared
 
@@ -116,7 +117,7 @@ def change(
     )
 
 
-def request(watch: Watch, change: Change, keys: Sequence[CryptoKey], now: int) -> Document:
+def request(watch: Watch, change: Change, signing: Signing, now: int) -> Document:
     """``{method, address, headers, body}`` as they would be sent, secrets masked. Raises Invalid."""
     prepared = Prepared.of(watch)
     job = Job(ids.new("dlv", now), watch.id, change, None, 0, 0, single=True, body=None)
@@ -126,7 +127,7 @@ def request(watch: Watch, change: Change, keys: Sequence[CryptoKey], now: int) -
     elif watch.oauth2 is not None:
         authorization = "Bearer"  # no token is fetched for a preview, and it would be masked anyway
     try:
-        made = attempt.request(job, prepared, attempt.body(job, prepared), keys, authorization, now)
+        made = attempt.request(job, prepared, attempt.body(job, prepared), signing, authorization, now)
     except RenderError as error:
         raise errors.Invalid.at("/watch", error.detail) from error
     headers: Document = dict(masking.headers(made.headers, prepared.secrets, watch.headers.keys()))

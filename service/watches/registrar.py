@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from service import clock, errors, ids, jsontext
-from service.delivery import sign
+from service.delivery import material
 from service.delivery.keyring import KeyRing
 from service.errors import FieldError
 from service.model import CryptoKey, Json, OAuth2, StatusReason, Watch, WatchStatus
@@ -78,18 +78,19 @@ class Registrar:
 
     # What owners ask for
 
-    def check(self, tenant: str, body: Json, object_type: str | None = None) -> Registration:
+    async def check(
+        self, tenant: str, body: Json, object_type: str | None = None, reader: Reader | None = None
+    ) -> Registration:
         """A registration as it would be, without storing anything; raises Invalid as ``register`` does."""
-        return registration.parse(
-            body, self._world(tenant), tenant=tenant, watch_id=ids.new("wch"), object_type=object_type
-        )
+        world = await self._world(reader or self._store, tenant)
+        return registration.parse(body, world, tenant=tenant, watch_id=ids.new("wch"), object_type=object_type)
 
     async def register(self, tenant: str, body: Json, object_type: str | None = None) -> Registered:
         """A new watch; durable, and told of every later change, when this returns. Raises Invalid."""
 
         async def action(transaction: Transaction) -> Registered:
             # Judged in here, where nobody else can delete the keys that it names.
-            return await self._save(transaction, self.check(tenant, body, object_type))
+            return await self._save(transaction, await self.check(tenant, body, object_type, transaction))
 
         return await self._store.write(action)
 
@@ -205,7 +206,7 @@ class Registrar:
     ) -> Registered:
         async def action(transaction: Transaction) -> Registered:
             current = await self._current(transaction, tenant, watch_id)
-            return await self._save(transaction, judge(current, body, self._world(tenant)))
+            return await self._save(transaction, judge(current, body, await self._world(transaction, tenant)))
 
         return await self._store.write(action)
 
@@ -214,7 +215,7 @@ class Registrar:
         if asked.make_key:
             key: CryptoKey = await self._keyring.add(transaction, watch.tenant, watch.name)
             watch = replace(watch, signature=replace(watch.signature, crypto_key_ids=(key.id,)))
-            secret = sign.encode_secret(key.secret)
+            secret = material.encode_secret(key.secret)
         await self._store_watch(transaction, watch)
         return Registered(watch, asked.warnings, secret)
 
@@ -250,5 +251,6 @@ class Registrar:
         opened: Any = jsontext.loads(self._vault.open(row.sealed)) if row.sealed else {}
         return spec.from_record(row.id, row.tenant, row.spec, opened)
 
-    def _world(self, tenant: str) -> World:
+    async def _world(self, reader: Reader, tenant: str) -> World:
+        await self._keyring.refresh(reader)
         return World(clock.now_ms(), self._types, self._keyring.of_tenant(tenant), self._blocked)

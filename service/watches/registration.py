@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from service import errors
 from service.errors import FieldError
-from service.model import Document, Json, StatusReason, Watch, WatchStatus
-from service.watches import address, doubts, headers, revision, secrets, spec, template
+from service.model import CryptoKey, Document, Json, StatusReason, Watch, WatchStatus
+from service.watches import address, doubts, headers, keys, revision, secrets, spec, template
 from service.watches import form as forms
 
 T = TypeVar("T")
@@ -37,7 +37,7 @@ class World:
 
     now: int  # ms
     types: Mapping[str, TypeInfo]  # by name
-    known_keys: Container[str]  # ids of the tenant's crypto keys
+    keys: Mapping[str, CryptoKey]  # the tenant's crypto keys by their ids
     blocked: Callable[[str], str | None]  # why no callback may go to an IP address; None: it may
 
 
@@ -147,7 +147,8 @@ def _judge(
     if faults or target is None:
         raise errors.Invalid.of(faults)
     watch = spec.watch_of(form, watch_id=watch_id, tenant=tenant, created=created, updated=world.now)
-    watch = dataclasses.replace(watch, status_reason=_status_reason(watch, held))
+    signature, rotated = keys.successors(watch.signature, world.keys)
+    watch = dataclasses.replace(watch, signature=signature, status_reason=_status_reason(watch, held))
     expressions = [("/address", expression) for _, expression in target.expressions]
     expressions += [(f"/schema{pointer}", expression) for pointer, expression in (made.expressions if made else ())]
     warnings = doubts.of(
@@ -157,7 +158,7 @@ def _judge(
         type_schema=world.types[watch.object_type].schema,
         blocked=world.blocked,
     )
-    return Registration(watch, tuple(warnings), watch.signature.enabled and not watch.signature.crypto_key_ids)
+    return Registration(watch, (*rotated, *warnings), watch.signature.enabled and not watch.signature.crypto_key_ids)
 
 
 def _status_reason(watch: Watch, held: StatusReason | None) -> StatusReason | None:
@@ -200,9 +201,7 @@ def _headers(form: Mapping[str, Any], _world: World) -> Iterator[FieldError]:
 
 
 def _keys(form: Mapping[str, Any], world: World) -> Iterator[FieldError]:
-    for index, key_id in enumerate(form["signature"].get("cryptoKeyIds", ())):
-        if key_id not in world.known_keys:
-            yield FieldError(f"/signature/cryptoKeyIds/{index}", "is the id of no crypto key: see /api/v1/cryptoKeys")
+    return keys.faults(form["signature"], world.keys)
 
 
 CHECKS: Mapping[str, Callable[[Mapping[str, Any], World], Iterator[FieldError]]] = {

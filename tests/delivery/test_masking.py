@@ -10,11 +10,13 @@ from collections.abc import Callable
 from urllib.parse import quote, quote_plus, urlencode
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.delivery import authenticate, masking, sign
-from service.model import BasicAuth, CryptoKey, OAuth2, Watch
+from service.delivery import authenticate, masking, material
+from service.model import Algorithm, BasicAuth, OAuth2, Watch
 
 ODD = "p/ä\"s\\s <w>&ör+d%=🦊\t'~"
 
@@ -204,10 +206,37 @@ def test_every_secret_of_a_watch_is_known() -> None:
 
 
 def test_signing_keys_are_masked_with_and_without_their_prefix() -> None:
-    secret = sign.generate_secret()
-    secrets = masking.secrets_of_keys([CryptoKey("key_1", "default", None, "hmac-sha256", secret)])
-    plain = base64.b64encode(secret).decode()
-    assert masking.mask(f"{sign.encode_secret(secret)} and {plain}", secrets) == "*** and ***"
+    made = material.generate(Algorithm.HMAC_SHA256)
+    plain = base64.b64encode(made.secret).decode()
+    text = f"{material.encode_secret(made.secret)} and {plain}"
+    assert masking.mask(text, material.spellings(made)) == "*** and ***"
+
+
+def test_private_keys_are_masked_in_every_form_in_which_they_are_imported() -> None:
+    made = material.generate(Algorithm.ED25519)
+    private = Ed25519PrivateKey.from_private_bytes(made.secret)
+    public = private.public_key().public_bytes_raw()
+    pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    spellings = material.spellings(made)
+    for form in (
+        f"whsk_{base64.b64encode(made.secret).decode()}",
+        f"whsk_{base64.b64encode(made.secret + public).decode()}",
+        pem,
+        json.dumps({"privateKey": pem}),
+    ):
+        shown = masking.mask(f"before {form} after", spellings)
+        assert shown.startswith("before ")
+        assert shown.endswith(" after")
+        assert "***" in shown
+        assert base64.b64encode(made.secret).decode()[:20] not in shown
+        assert pem.splitlines()[1][24:44] not in shown
+
+
+def test_a_private_key_for_ecdsa_is_masked_too() -> None:
+    made = material.generate(Algorithm.ECDSA_P256_SHA256)
+    pem = material.private(made).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    shown = masking.mask(pem, material.spellings(made))
+    assert shown.splitlines() == ["-----BEGIN PRIVATE KEY-----", "***", "***", "***", "-----END PRIVATE KEY-----"]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from service import errors
-from service.store import migrate, sqlite, store
+from service.model import Algorithm
+from service.store import cryptokeys, migrate, sqlite, store
+from service.store.cryptokeys import CryptoKeyRow
 from service.store.driver import Database
 from service.store.sql import Query
 from tests.support import notes
@@ -77,3 +79,31 @@ async def test_a_file_that_is_no_database_is_refused_by_name(tmp_path: Path):
     with pytest.raises(errors.ConfigError, match=r"letter\.db"):
         async with sqlite.opened(path):
             pass
+
+
+async def test_keys_of_a_former_version_are_still_there_and_still_named_by_their_watches(
+    database: Database, tmp_path: Path
+):
+    former = tmp_path / "migrations"
+    former.mkdir()
+    for number, path in migrate.available().items():
+        if number < 5:
+            (former / path.name).write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
+    await migrate.migrate(database, former)
+    await database.script(
+        """
+        INSERT INTO tenants (id, created) VALUES ('default', 1);
+        INSERT INTO crypto_keys (id, tenant, name, algorithm, sealed, created)
+        VALUES ('key_1', 'default', 'first', 'hmac-sha256', 'sealed', 2);
+        INSERT INTO watches (id, tenant, object_type, status, address, spec, created, updated, revision)
+        VALUES ('wch_1', 'default', 'agendize.account', 'enabled', 'https://example.com/', '{}', 3, 3, 1);
+        INSERT INTO watch_keys (watch_id, key_id) VALUES ('wch_1', 'key_1');
+        """
+    )
+    await migrate.migrate(database)
+    key = await cryptokeys.one(database, "default", "key_1")
+    assert key == CryptoKeyRow("key_1", "default", "first", Algorithm.HMAC_SHA256, "sealed", 2, watches=1)
+    with pytest.raises(Exception, match=r"(?i)foreign key"):  # the table still refuses it
+        async with database.transaction() as transaction:
+            await cryptokeys.remove(transaction, "key_1", None)
+    assert await cryptokeys.watches(database, "key_1") == 1

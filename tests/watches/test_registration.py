@@ -27,10 +27,23 @@ ACCOUNT_SCHEMA = {
         "labels": {"type": "object", "properties": {"a": {}}, "additionalProperties": {"type": "string"}},
     }
 }
+
+
+def key(key_id, algorithm=model.Algorithm.HMAC_SHA256, **members):
+    return model.CryptoKey(key_id, "default", None, algorithm, b"s" * 32, **members)
+
+
 WORLD = registration.World(
     now=2_000,
     types={ACCOUNT: SimpleNamespace(schema=ACCOUNT_SCHEMA), "outreach.user": SimpleNamespace(schema={})},
-    known_keys={"key_known", "key_other"},
+    keys={
+        "key_known": key("key_known"),
+        "key_other": key("key_other"),
+        "key_rotated": key("key_rotated", successor="key_middle", expires=1),
+        "key_middle": key("key_middle", successor="key_known", expires=1),
+        "key_dead": key("key_dead", expires=1),
+        "key_p256": key("key_p256", algorithm=model.Algorithm.ECDSA_P256_SHA256),
+    },
     blocked=egress.Guard().check,
 )
 BAD = json.loads((Path(__file__).parents[1] / "corpus" / "bad_watches.json").read_text(encoding="utf-8"))
