@@ -30,7 +30,7 @@ def python_package(name: str, version: str) -> Path:
 def npm_packages(*packages: str) -> Path:
     """The directory of npm packages such as ``left-pad@1.3.0``; skips where npm is missing."""
     if shutil.which("npm") is None or shutil.which("node") is None:
-        pytest.skip("npm is not installed: the upstream that it would bring is not polled")
+        pytest.skip(f"npm is not installed, so {' '.join(packages)} is not tried")
     return _installed("+".join(packages).replace("/", "_"), list(packages), _npm)
 
 
@@ -49,17 +49,18 @@ def _installed(name: str, arguments: Sequence[str], install: object) -> Path:
 
 
 def _pip(directory: Path, arguments: Sequence[str]) -> None:
-    _run(sys.executable, "-m", "pip", "install", "--quiet", "--target", str(directory), *arguments[1:])
+    run(sys.executable, "-m", "pip", "install", "--quiet", "--target", str(directory), *arguments[1:])
 
 
 def _npm(directory: Path, arguments: Sequence[str]) -> None:
     directory.mkdir()
     options = ("--no-audit", "--no-fund", "--ignore-scripts", "--no-save", "--loglevel=error")
-    _run("npm", "install", "--prefix", str(directory), *options, *arguments)
+    run("npm", "install", "--prefix", str(directory), *options, *arguments)
 
 
-def _run(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALLED_WITHIN, check=False)
+def run(*command: str, within: float = INSTALLED_WITHIN, cwd: Path | None = None) -> None:
+    """Run a command that has to succeed."""
+    done = subprocess.run(command, capture_output=True, text=True, timeout=within, check=False, cwd=cwd)
     assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
 
 
