@@ -10,7 +10,7 @@ import asyncio
 import logging
 import os
 import resource
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -62,21 +62,23 @@ class Running:
 
 
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[Running]:
-    """Start a service and stop it at the end of the block, gracefully.
+async def running(settings: Settings, *, now: Callable[[], int] = clock.now_ms) -> AsyncIterator[Running]:
+    """Start a service and stop it at the end of the block, gracefully. ``now``: its clock (ms).
 
     Raises:
         ConfigError: it cannot start with these settings; nothing was left half done.
     """
     try:
         async with asyncio.TaskGroup() as group, AsyncExitStack() as stack:
-            yield await _start(settings, group, stack)
+            yield await _start(settings, group, stack, now)
             log.info("stopping")
     except* errors.ConfigError as group_error:
         raise group_error.exceptions[0] from None
 
 
-async def _start(settings: Settings, group: asyncio.TaskGroup, stack: AsyncExitStack) -> Running:
+async def _start(
+    settings: Settings, group: asyncio.TaskGroup, stack: AsyncExitStack, now: Callable[[], int]
+) -> Running:
     _raise_file_limit()
     # Names are looked up in threads: those that hang must not keep the others waiting.
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(LOOKUPS, thread_name_prefix="lookup"))
@@ -104,14 +106,15 @@ async def _start(settings: Settings, group: asyncio.TaskGroup, stack: AsyncExitS
     dispatcher = Dispatcher(
         opened,
         registrar,
-        Sender(client, keyring, tokens, observe=metrics.attempted),
+        Sender(client, keyring, tokens, now=now, observe=metrics.attempted),
         concurrency=settings.delivery.concurrency_per_watch,
         buffer=settings.delivery.buffer_per_watch,
+        now=now,
     )
     registrar.listen(dispatcher)
-    fan_out = FanOut(opened, registrar, dispatcher)
+    fan_out = FanOut(opened, registrar, dispatcher, now=now)
     await fan_out.load()
-    intake = Intake(opened, registry, fan_out, observe=metrics.changed)
+    intake = Intake(opened, registry, fan_out, now=now, observe=metrics.changed)
     await Importer(opened, intake).recover()
     _add_gauges(metrics, opened, registry, dispatcher, fan_out)
     sources = Sources(opened, box, known, guard.check)

@@ -18,12 +18,17 @@ Document: TypeAlias = dict[str, Json]
 
 
 class Event(StrEnum):
-    """What happened to a resource; ``test`` is a delivery that its owner asked for."""
+    """What happened to a resource, or to a watch; ``test`` is a delivery that its owner asked for."""
 
     CREATED = "created"
     UPDATED = "updated"
     DELETED = "deleted"
     TEST = "test"
+    DISABLED = "disabled"
+    FAILING = "failing"  # so many attempts in a row have failed that it is probed
+    RECOVERED = "recovered"  # one has succeeded again
+    AUTHORIZATION = "authorization"  # its deliveries wait for its owner's authorization
+    EXHAUSTED = "exhausted"  # one of its deliveries was given up
 
 
 class Reason(StrEnum):
@@ -66,6 +71,15 @@ class StatusReason(StrEnum):
 
     GONE = "gone"  # the receiver answered 410
     AUTHORIZATION = "authorization"  # the refresh token is missing, or the token endpoint takes it no more
+    FAILING = "failing"  # nothing but failures for days
+
+
+class HealthState(StrEnum):
+    """How a watch's receiver does."""
+
+    HEALTHY = "healthy"  # the last attempt succeeded, or there was none
+    DEGRADED = "degraded"  # the last attempts failed
+    FAILING = "failing"  # so many of them that it is probed, one delivery at a time
 
 
 class Ordering(StrEnum):
@@ -205,6 +219,18 @@ class Watch:
     retry: Retry = Retry()
     ordering: Ordering = Ordering.RESOURCE
     rate_limit: float | None = None  # attempts a second at most
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How the attempts of a watch have gone."""
+
+    failures: int = 0  # in a row, up to the last one
+    since: int | None = None  # when the first of them was made
+    last_success: int | None = None  # to the minute
+
+
+HEALTHY = Health()  # of a watch that was never attempted, too
 
 
 @dataclass(frozen=True, slots=True)

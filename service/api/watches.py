@@ -31,7 +31,7 @@ async def create(call: Call) -> web.Response:
 async def register(call: Call, object_type: str | None) -> web.Response:
     """Register a watch, of this type if it came through the type's collection."""
     registered = await call.services.registrar.register(call.tenant, await call.json(), object_type)
-    answer = _answer(registered, 201)
+    answer = await _answer(call, registered, 201)
     answer.headers["Location"] = f"/api/v1/watches/{registered.watch.id}"
     return answer
 
@@ -42,22 +42,25 @@ async def list_(call: Call) -> web.Response:
     limit = call.limit()
     found = await call.services.registrar.page(call.tenant, call.cursor(), limit + 1)
     last = found[limit - 1].id if len(found) > limit else None
-    return answers.ok(page([spec.show(watch) for watch in found[:limit]], last))
+    healths = await call.services.registrar.health([watch.id for watch in found[:limit]])
+    return answers.ok(page([spec.show(watch, healths.get(watch.id)) for watch in found[:limit]], last))
 
 
 async def get(call: Call) -> web.Response:
     """One watch, without its secrets."""
-    return answers.ok(spec.show(await call.services.registrar.get(call.tenant, call.part("id"))))
+    watch = await call.services.registrar.get(call.tenant, call.part("id"))
+    healths = await call.services.registrar.health([watch.id])
+    return answers.ok(spec.show(watch, healths.get(watch.id)))
 
 
 async def replace(call: Call) -> web.Response:
     """A PUT: the body is the whole watch, but for the secrets that it leaves out."""
-    return _answer(await call.services.registrar.replace(call.tenant, call.part("id"), await call.json()), 200)
+    return await _answer(call, await call.services.registrar.replace(call.tenant, call.part("id"), await call.json()))
 
 
 async def merge(call: Call) -> web.Response:
     """A PATCH: a JSON Merge Patch."""
-    return _answer(await call.services.registrar.merge(call.tenant, call.part("id"), await call.json()), 200)
+    return await _answer(call, await call.services.registrar.merge(call.tenant, call.part("id"), await call.json()))
 
 
 async def delete(call: Call) -> web.Response:
@@ -137,8 +140,10 @@ async def test(call: Call) -> web.Response:
     return answers.ok(await log.detail(call.services.store, call.tenant, delivery_id), 202)
 
 
-def _answer(registered: Registered, status: int) -> web.Response:
-    shown = spec.show(registered.watch, warnings=registered.warnings, signing_secret=registered.signing_secret)
+async def _answer(call: Call, registered: Registered, status: int = 200) -> web.Response:
+    watch, secret = registered.watch, registered.signing_secret
+    healths = await call.services.registrar.health([watch.id])
+    shown = spec.show(watch, healths.get(watch.id), warnings=registered.warnings, signing_secret=secret)
     return answers.ok(shown, status)
 
 

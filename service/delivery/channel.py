@@ -7,6 +7,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from service.delivery.pace import Pace
+from service.model import HEALTHY, Health
 from service.store.deliveries import Job
 
 
@@ -15,6 +16,7 @@ class Channel:
     """The way to one receiver. Channels share nothing, so a dead receiver holds up only its own."""
 
     watch_id: str
+    slots: int  # how many attempts may be under way
     waiting: deque[Job] = field(default_factory=deque)  # leased to us, not being sent yet
     running: int = 0  # attempts under way
     unsettled: int = 0  # attempts that have ended, whose outcome is not durable yet
@@ -22,8 +24,10 @@ class Channel:
     is_proven: bool = False  # the last attempt succeeded
     hold_until: int = 0  # nothing is sent before
     wake_at: int | None = None  # the earliest timer set for it
-    pace: Pace | None = None  # how fast its watch wants to be sent to; None: as fast as it takes them
+    pace: Pace | None = None  # how fast it may be sent to; None: as fast as it takes them
     turn: asyncio.TimerHandle | None = None  # what pumps it when the next turn of its pace has come
+    health: Health = HEALTHY  # as this process has seen it
+    noted: int = 0  # when its last success was last written down
 
     @property
     def held(self) -> int:

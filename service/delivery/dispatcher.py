@@ -6,7 +6,8 @@ so that a receiver which never answers fills its own channel and no other. Jobs 
 handed on in memory by the commit that made them, handed on by the settlement of the one before them in their
 lane, or claimed from the table when the channel runs dry. What is not due yet exists in the table alone; a
 timer for each watch, not for each delivery, says when to look. Where a watch has a rate, its jobs wait for their
-turns in the channel, few of them, and never in an attempt's place.
+turns in the channel, few of them, and never in an attempt's place. One whose receiver fails and fails is probed, one
+delivery at a time.
 
 An outcome is settled through the group commit, while the channel's next attempt is under way already; but no
 more than a few outcomes of a channel may wait to become durable, so that a database which cannot write stops
@@ -23,14 +24,15 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from service import clock, errors, ids
+from service.delivery import breaker, checkup
 from service.delivery import pace as paces
 from service.delivery.attempt import Verdict
 from service.delivery.channel import Channel
 from service.delivery.pace import Pace
 from service.delivery.recipient import Recipients, is_active
 from service.delivery.sender import Sender
-from service.model import DeliveryStatus, StatusReason, Watch
-from service.store import deliveries, watches
+from service.model import HEALTHY, DeliveryStatus, StatusReason, Watch
+from service.store import deliveries, health, watches
 from service.store.deliveries import Job, Settlement
 from service.store.driver import Transaction
 from service.store.store import Store
@@ -43,6 +45,10 @@ FEWEST_JOBS = 4  # or receivers that never answer would fill the memory and star
 CLAIMS_AT_ONCE = 100
 MOST_CLAIMED = 128  # deliveries of a watch that one claim reads
 UNSETTLED = 4  # times the concurrency: outcomes of a channel that may wait to become durable
+WHY = {
+    StatusReason.GONE: "its receiver answered 410",
+    StatusReason.FAILING: "nothing but failures for five days",
+}
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds between tries to settle while the database cannot write
 
 
@@ -56,6 +62,7 @@ class Ended:
     settlement: Settlement
     verdict: Verdict
     watch: Watch  # as it was when the attempt began
+    is_counted: bool  # the watch's health is to be written
 
 
 class Dispatcher:
@@ -93,6 +100,9 @@ class Dispatcher:
         for row in await watches.everyone(self._store):
             if row.hold_until > self._now():
                 self._channel(row.id).hold_until = row.hold_until
+        for watch_id, ailing in (await health.ailing(self._store)).items():
+            self._channel(watch_id).health = ailing
+            self._adjust(self._channel(watch_id))
         for watch_id, due in (await deliveries.backlog(self._store)).items():
             self.wake(watch_id, due)
         try:
@@ -153,15 +163,17 @@ class Dispatcher:
             heapq.heappush(self._timers, (due, watch_id))
             self._nudge.set()
 
-    def watch_changed(self, watch_id: str, *, moved: bool = False) -> None:
+    def watch_changed(self, watch_id: str, *, moved: bool = False, forgiven: bool = False) -> None:
         """A watch was enabled, disabled, changed or deleted: take up its deliveries again, or lay them down.
 
-        ``moved``: its address is another one, which has not asked for a pause.
+        ``moved``: its address is another one, which has not asked for a pause. ``forgiven``: its failures are forgotten.
         """
         channel = self._channel(watch_id)
         if moved:
             channel.hold_until = 0
-        self._set_pace(channel)
+        if forgiven:
+            channel.health = HEALTHY
+        self._adjust(channel)
         if is_active(self._recipients.recipient(watch_id)):
             self._pump(channel)
             self.wake(watch_id, self._now())
@@ -245,13 +257,17 @@ class Dispatcher:
     def _channel(self, watch_id: str) -> Channel:
         channel = self._channels.get(watch_id)
         if channel is None:
-            channel = self._channels[watch_id] = Channel(watch_id)
-            self._set_pace(channel)
+            channel = self._channels[watch_id] = Channel(watch_id, self._concurrency)
+            self._adjust(channel)
         return channel
 
-    def _set_pace(self, channel: Channel) -> None:
+    def _adjust(self, channel: Channel) -> None:
+        """Send at the watch's rate, and with the caution that its health asks for."""
         recipient = self._recipients.recipient(channel.watch_id)
-        channel.pace = paces.changed(channel.pace, None if recipient is None else recipient.watch.rate_limit)
+        rate = None if recipient is None else recipient.watch.rate_limit
+        failing = breaker.is_failing(channel.health)
+        channel.slots = 1 if failing else self._concurrency
+        channel.pace = paces.changed(channel.pace, min(rate or breaker.PROBES, breaker.PROBES) if failing else rate)
         if channel.turn is not None:
             channel.turn.cancel()
             channel.turn = None
@@ -262,7 +278,7 @@ class Dispatcher:
     def _pump(self, channel: Channel) -> None:
         if self._group is None or self._stopping:
             return
-        while channel.waiting and channel.running < self._concurrency:
+        while channel.waiting and channel.running < channel.slots:
             if channel.pace is not None and not self._takes_turn(channel, channel.pace):
                 return
             channel.running += 1
@@ -301,7 +317,9 @@ class Dispatcher:
                 if channel.waiting and not self._stopping:
                     if not self._may_send(channel):
                         self._lay_down(channel)
-                    elif channel.pace is None or self._takes_turn(channel, channel.pace):
+                    elif channel.running <= channel.slots and (
+                        channel.pace is None or self._takes_turn(channel, channel.pace)
+                    ):
                         following = channel.waiting.popleft()
         finally:
             channel.running -= 1
@@ -325,11 +343,30 @@ class Dispatcher:
         if verdict.hold_until is not None and self._is_at(recipient.watch):
             await self._hold(channel, verdict.hold_until)
         channel.unsettled += 1
-        ending = self._settle(channel, Ended(settlement, verdict, recipient.watch))
+        ending = self._settle(
+            channel, Ended(settlement, verdict, recipient.watch, self._count(channel, settlement, recipient.watch))
+        )
         if channel.unsettled > UNSETTLED * self._concurrency:
             await ending
         else:
             self._spawn(ending)
+
+    def _count(self, channel: Channel, settlement: Settlement, watch: Watch) -> bool:
+        """Take note of how an attempt went; whether the table must hear of it."""
+        reason, at, before = settlement.reason, settlement.attempt.started, channel.health
+        if reason is None and not before.failures:
+            if at - channel.noted < breaker.NOTED_EVERY:
+                return False
+            channel.noted = at
+            return True
+        if not breaker.counts(reason) or not self._is_at(watch):
+            return False
+        channel.health = breaker.after(before, reason, at)
+        if breaker.is_failing(before) is not breaker.is_failing(channel.health):
+            self._adjust(channel)
+            self._lay_down(channel)
+            self.wake(channel.watch_id, self._now())
+        return True
 
     async def _settle(self, channel: Channel, ended: Ended) -> None:
         """Make an outcome durable, however long the database cannot write, and do what follows from it."""
@@ -359,14 +396,25 @@ class Dispatcher:
 
     async def _settle_batch(self, transaction: Transaction, items: Sequence[Ended]) -> list[None]:
         now = self._now()
-        gone = {item.watch.id for item in items if item.verdict.gone and self._is_at(item.watch)}
-        for watch_id in gone:  # before the next of its lanes gets its turn
-            await self._recipients.disable(transaction, watch_id, StatusReason.GONE)
+        counted = [item for item in items if item.is_counted]
+        ending = await self._check_up(transaction, counted, now) if counted else {}
+        for watch_id, reason in ending.items():  # before the next of its lanes gets its turn
+            log.warning("watch %s is disabled: %s", watch_id, WHY[reason])
+            await self._recipients.disable(transaction, watch_id, reason)
         settlements = [item.settlement for item in items]
-        mine = {one.job.watch_id for one in settlements if one.job.watch_id not in gone and self._may_go_on(one)}
+        mine = {one.job.watch_id for one in settlements if one.job.watch_id not in ending and self._may_go_on(one)}
         onward = await deliveries.settle(transaction, settlements, mine, self.worker_id, now)
         transaction.after_commit(lambda: self._after_settling(settlements, onward.jobs()))
         return [None] * len(items)
+
+    async def _check_up(self, transaction: Transaction, counted: Sequence[Ended], now: int) -> dict[str, StatusReason]:
+        """Write the health of watches down; those that are to be disabled, and why."""
+        there = [item for item in counted if self._is_at(item.watch)]
+        findings = await checkup.note(transaction, [item.settlement for item in there], now)
+        return {
+            **dict.fromkeys(findings.hopeless, StatusReason.FAILING),
+            **{item.watch.id: StatusReason.GONE for item in there if item.verdict.gone},
+        }
 
     def _is_at(self, watch: Watch) -> bool:
         """Whether the watch is still where this attempt found it: what an old address asks for is not the new one's."""

@@ -15,8 +15,8 @@ from service import clock, errors, ids, jsontext
 from service.delivery import material
 from service.delivery.keyring import KeyRing
 from service.errors import FieldError
-from service.model import CryptoKey, Json, OAuth2, StatusReason, Watch, WatchStatus
-from service.store import deliveries, watches
+from service.model import CryptoKey, Health, Json, OAuth2, StatusReason, Watch, WatchStatus
+from service.store import deliveries, health, watches
 from service.store.driver import Reader, Transaction
 from service.store.store import Store
 from service.store.watches import WatchRow
@@ -31,8 +31,8 @@ log = logging.getLogger(__name__)
 class Listener(Protocol):
     """Who must know when a watch has changed: the dispatcher."""
 
-    def watch_changed(self, watch_id: str, *, moved: bool = False) -> None:
-        """A watch was made, changed or deleted; ``moved``: it has another address."""
+    def watch_changed(self, watch_id: str, *, moved: bool = False, forgiven: bool = False) -> None:
+        """A watch was made, changed or deleted; ``moved``: it has another address; ``forgiven``: no failure counts."""
         ...
 
 
@@ -109,6 +109,7 @@ class Registrar:
             await self._current(transaction, tenant, watch_id)
             now = clock.now_ms()
             await deliveries.cancel(transaction, watch_id, now)
+            await health.forget(transaction, watch_id)
             await watches.remove(transaction, watch_id, now)
             transaction.after_commit(lambda: self._forget(watch_id))
 
@@ -117,6 +118,10 @@ class Registrar:
     async def get(self, tenant: str, watch_id: str) -> Watch:
         """One watch. Raises NotFound."""
         return await self._current(self._store, tenant, watch_id)
+
+    async def health(self, watch_ids: Collection[str]) -> Mapping[str, Health]:
+        """How their receivers do; those that were never attempted are not in it."""
+        return await health.of(self._store, watch_ids)
 
     async def page(self, tenant: str, after: str, limit: int) -> list[Watch]:
         """The next ``limit`` watches in the order of ids; ``after`` is "" at first."""
@@ -225,6 +230,8 @@ class Registrar:
         sealed = self._vault.seal(jsontext.dumps(dict(secrets))) if secrets else None
         row = WatchRow(watch.id, watch.tenant, public, sealed)
         await watches.save(transaction, row, watch.signature.crypto_key_ids)
+        if _is_forgiven(self._registry.get(watch.id), watch):
+            await health.forgive(transaction, watch.id)
         transaction.after_commit(lambda: self._adopt(prepared))
 
     async def _current(self, reader: Reader, tenant: str, watch_id: str) -> Watch:
@@ -237,15 +244,15 @@ class Registrar:
         former = self._registry.get(prepared.watch.id)
         self._registry.adopt(prepared)
         moved = former is not None and former.watch.address != prepared.watch.address
-        self._tell(prepared.watch.id, moved=moved)
+        self._tell(prepared.watch.id, moved=moved, forgiven=_is_forgiven(former, prepared.watch))
 
     def _forget(self, watch_id: str) -> None:
         self._registry.remove(watch_id)
         self._tell(watch_id)
 
-    def _tell(self, watch_id: str, *, moved: bool = False) -> None:
+    def _tell(self, watch_id: str, *, moved: bool = False, forgiven: bool = False) -> None:
         for listener in self._listeners:
-            listener.watch_changed(watch_id, moved=moved)
+            listener.watch_changed(watch_id, moved=moved, forgiven=forgiven)
 
     def _open(self, row: WatchRow) -> Watch:
         opened: Any = jsontext.loads(self._vault.open(row.sealed)) if row.sealed else {}
@@ -254,3 +261,11 @@ class Registrar:
     async def _world(self, reader: Reader, tenant: str) -> World:
         await self._keyring.refresh(reader)
         return World(clock.now_ms(), self._types, self._keyring.of_tenant(tenant), self._blocked)
+
+
+def _is_forgiven(former: Prepared | None, watch: Watch) -> bool:
+    """Whether the failures so far say nothing any more: it goes elsewhere now, or its owner has enabled it again."""
+    if former is None:
+        return False
+    enabled = former.watch.status is WatchStatus.DISABLED and watch.status is WatchStatus.ENABLED
+    return enabled or former.watch.address != watch.address

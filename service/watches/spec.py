@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from service import clock
+from service.delivery import breaker
 from service.errors import FieldError
 from service.model import (
+    HEALTHY,
     BasicAuth,
     Document,
     Event,
+    Health,
     OAuth2,
     Ordering,
     Retry,
@@ -29,10 +32,17 @@ from service.watches import secrets
 TRUE = (True, "true")  # the vendor's own examples send booleans as strings
 
 
-def show(watch: Watch, *, warnings: Iterable[FieldError] | None = None, signing_secret: str | None = None) -> Document:
+def show(
+    watch: Watch,
+    health: Health | None = None,
+    *,
+    warnings: Iterable[FieldError] | None = None,
+    signing_secret: str | None = None,
+) -> Document:
     """The watch as an answer: without its secrets, but with ``secretsSet``, the pointers of those it has.
 
-    ``warnings`` are those of the registration just made; ``signing_secret`` belongs to the key made with it.
+    ``health`` is how its receiver does, None for one that was never attempted; ``warnings`` are those of the
+    registration just made; ``signing_secret`` belongs to the key made with it.
     """
     full = form(watch)
     answer: Document = {
@@ -42,6 +52,7 @@ def show(watch: Watch, *, warnings: Iterable[FieldError] | None = None, signing_
         "name": None,
         **secrets.without(full),
         "statusReason": watch.status_reason,
+        "health": _health(health or HEALTHY),
         "created": clock.rfc3339(watch.created),
         "updated": clock.rfc3339(watch.updated),
         "selfLink": f"/api/v1/watches/{watch.id}",
@@ -52,6 +63,15 @@ def show(watch: Watch, *, warnings: Iterable[FieldError] | None = None, signing_
     if warnings is not None:
         answer["warnings"] = [{"pointer": warning.pointer, "detail": warning.detail} for warning in warnings]
     return answer
+
+
+def _health(health: Health) -> Document:
+    return {
+        "state": breaker.state(health),
+        "failures": health.failures,
+        "since": None if health.since is None else clock.rfc3339(health.since),
+        "lastSuccess": None if health.last_success is None else clock.rfc3339(health.last_success),
+    }
 
 
 def to_record(watch: Watch) -> tuple[Document, dict[str, str]]:

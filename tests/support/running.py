@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json as json_
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 
 import aiohttp
 
-from service import app, config
+from service import app, clock, config
 from service.app import Running
 
 ROOT = Path(__file__).parents[2]
@@ -176,9 +176,15 @@ class Service:
 
 
 @asynccontextmanager
-async def service(directory: Path, config_directory: Path = ROOT / "config", **more: str) -> AsyncIterator[Service]:
-    """Start one; ``more`` are further WATCH_* variables."""
+async def service(
+    directory: Path,
+    config_directory: Path = ROOT / "config",
+    *,
+    now: Callable[[], int] = clock.now_ms,
+    **more: str,
+) -> AsyncIterator[Service]:
+    """Start one; ``now`` is the clock of its deliveries, ``more`` are further WATCH_* variables."""
     settings = config.load(config_directory, environ(directory, **more))
     timeout = aiohttp.ClientTimeout(total=30)
-    async with app.running(settings) as running, aiohttp.ClientSession(timeout=timeout) as session:
+    async with app.running(settings, now=now) as running, aiohttp.ClientSession(timeout=timeout) as session:
         yield Service(running, Client(session, running.url, ADMIN_KEY))
