@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import sqlite3
 from pathlib import Path
 
 import pytest
@@ -111,7 +110,7 @@ async def test_keys_of_a_former_version_are_still_there_and_still_named_by_their
     assert await cryptokeys.watches(database, "key_1") == 1
 
 
-async def test_events_of_watches_join_those_of_changes_and_what_is_stored_stays(tmp_path: Path):
+async def test_events_of_watches_join_those_of_changes_and_what_is_stored_stays(database: Database, tmp_path: Path):
     before = tmp_path / "before"
     before.mkdir()
     for number, path in migrate.available().items():
@@ -122,16 +121,14 @@ async def test_events_of_watches_join_those_of_changes_and_what_is_stored_stays(
         "INSERT INTO changes (id, tenant, type, object_id, event, version, time, source, after, diff) "
         "VALUES (:id, 't', 'watch', 'w', :event, :version, 1, '/', '{}', '[]')",
     )
-    async with sqlite.opened(tmp_path / "a.db") as database:
-        await migrate.migrate(database, before)
+    await migrate.migrate(database, before)
+    async with database.transaction() as transaction:
+        await transaction.fetch(insert, {"id": "1", "event": "created", "version": 1})
+    await migrate.migrate(database)
+    async with database.transaction() as transaction:
+        await transaction.fetch(insert, {"id": "2", "event": "exhausted", "version": 2})
+    with pytest.raises(Exception, match=r"(?i)check constraint"):
         async with database.transaction() as transaction:
-            await transaction.fetch(insert, {"id": "1", "event": "created", "version": 1})
-        await migrate.migrate(database)
-        async with database.transaction() as transaction:
-            await transaction.fetch(insert, {"id": "2", "event": "exhausted", "version": 2})
-        with pytest.raises(sqlite3.IntegrityError, match="CHECK"):
-            async with database.transaction() as transaction:
-                await transaction.fetch(insert, {"id": "3", "event": "eaten", "version": 3})
-        events = await database.fetch(Query("test.events", "SELECT id, event FROM changes ORDER BY id"))
-        assert [tuple(row) for row in events] == [("1", "created"), ("2", "exhausted")]
-        assert [tuple(row) for row in await database.fetch(Query("test.whole", "PRAGMA integrity_check"))] == [("ok",)]
+            await transaction.fetch(insert, {"id": "3", "event": "eaten", "version": 3})
+    events = await database.fetch(Query("test.events", "SELECT id, event FROM changes ORDER BY id"))
+    assert [tuple(row) for row in events] == [("1", "created"), ("2", "exhausted")]
