@@ -376,6 +376,7 @@ def test_an_answer_shows_no_secret_but_which_ones_are_set():
         "method": "POST",
         "status": "enabled",
         "statusReason": None,
+        "health": {"state": "healthy", "failures": 0, "since": None, "lastSuccess": None},
         "oauth2Auth": {
             "grantType": "refresh_token",
             "clientId": "c",
