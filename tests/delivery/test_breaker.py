@@ -103,8 +103,7 @@ async def test_health_is_on_the_watch_and_in_the_list(admin, receiver):
     receiver.answers = [Answer(), Answer(500), Answer(503)]
     watch = await admin.watch(receiver.url, retry=LATER)
     await push(admin, "a")
-    well = (await shown(admin, watch["id"], state="healthy"))["health"]
-    well = (await shown(admin, watch["id"], lastSuccess=well["lastSuccess"]))["health"]
+    await admin.settled(1)
     await push(admin, "b", "c")
     ill = (await shown(admin, watch["id"], failures=2))["health"]
     assert ill["state"] == "degraded"
