@@ -22,7 +22,7 @@ from service.access import Access
 from service.api import protocol, routes
 from service.api.metrics import Metrics
 from service.api.services import Services
-from service.changes import types
+from service.changes import detect, types
 from service.changes.importer import Importer
 from service.changes.intake import Intake
 from service.changes.poll import declared
@@ -94,7 +94,9 @@ async def _start(
     keyring = KeyRing(opened, box)
     await keyring.refresh()
     guard = Guard(settings.egress.allow)
-    registry = Registry()
+    registry = Registry(
+        lambda name, document: detect.in_order(document, known[name].rules) if name in known else document
+    )
     registrar = Registrar(opened, registry, box, keyring, known, guard.check)
     await registrar.load()
 
@@ -180,6 +182,9 @@ async def _check_vault(opened: Store, box: vault.Vault, *, rotating: bool) -> No
 
 def _add_gauges(metrics: Metrics, opened: Store, registry: Registry, dispatcher: Dispatcher, fan_out: FanOut) -> None:
     metrics.gauge("webhook_watch_watches", "Watches registered", lambda: len(registry))
+    metrics.gauge(
+        "webhook_watch_fields_compared_total", "Watches whose fields were compared", lambda: registry.examined
+    )
     metrics.gauge("webhook_watch_in_flight", "Delivery attempts under way", lambda: dispatcher.in_flight)
     metrics.gauge("webhook_watch_fan_outs", "Changes whose deliveries are being made", lambda: fan_out.open)
     metrics.gauge("webhook_watch_commits_total", "Transactions committed", opened.commits)

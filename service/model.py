@@ -207,6 +207,7 @@ class Watch:
     name: str | None = None
     object_id: str | None = None  # one resource only
     events: tuple[Event, ...] = (Event.CREATED, Event.UPDATED, Event.DELETED)
+    fields: tuple[str, ...] | None = None  # JSONPaths: an update is sent only if one of them changed
     method: str = "POST"
     status: WatchStatus = WatchStatus.ENABLED
     status_reason: StatusReason | None = None

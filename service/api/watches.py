@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace as replaced
 from typing import Any
 
@@ -99,7 +100,8 @@ async def preview(call: Call) -> web.Response:
         key = CryptoKey("key_preview", call.tenant, None, made.algorithm, made.secret)
         signing = sign.signing([key], watch.signature.scheme)
     request = previews.request(watch, change, signing, now)
-    return answers.ok({"request": request, "warnings": _warnings(warnings, "/watch")})
+    doubts = _warnings(warnings, "/watch") + _warnings(previews.unheard(watch, change, call.services.registry.in_order))
+    return answers.ok({"request": request, "warnings": doubts})
 
 
 async def test(call: Call) -> web.Response:
@@ -147,6 +149,6 @@ async def _answer(call: Call, registered: Registered, status: int = 200) -> web.
     return answers.ok(shown, status)
 
 
-def _warnings(found: tuple[errors.FieldError, ...], prefix: str) -> list[Json]:
+def _warnings(found: Iterable[errors.FieldError], prefix: str = "") -> list[Json]:
     listed: list[Any] = [{"pointer": prefix + warning.pointer, "detail": warning.detail} for warning in found]
     return listed

@@ -19,7 +19,7 @@ from service import jsontext
 from service.changes.diff import diff, equal
 from service.model import Document, Json
 
-__all__ = ["Path", "Rules", "diff", "differs", "equal", "strip"]
+__all__ = ["Path", "Rules", "diff", "differs", "equal", "in_order", "strip"]
 
 Path: TypeAlias = tuple[str, ...]
 
@@ -44,10 +44,22 @@ class Rules:
         """The rules as a tree that is walked along with the documents."""
         return _plan(self.ignore, self.unordered)
 
+    @cached_property
+    def order(self) -> _Plan | None:
+        """The same of the unordered arrays alone."""
+        return _plan((), self.unordered)
+
 
 def differs(before: Document, after: Document, rules: Rules) -> bool:
     """Whether they differ, by typed equality, outside ``ignore`` and the order of ``unordered`` arrays."""
     return _differs(before, after, rules.plan)
+
+
+def in_order(document: Document, rules: Rules) -> Document:
+    """The document with its unordered arrays in one order, so that places in them can be compared."""
+    if rules.order is None:
+        return document
+    return {name: _normal(member, _rule(rules.order, name)) for name, member in document.items()}
 
 
 def strip(document: Document, paths: Iterable[Path]) -> Document:

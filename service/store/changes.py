@@ -36,6 +36,17 @@ async def insert(transaction: Transaction, changes: Sequence[Change]) -> None:
     )
 
 
+async def note_filtered(transaction: Transaction, filtered: Sequence[tuple[Change, int, Sequence[str]]]) -> None:
+    """Note of updates that some watches are not told of them: of how many, and the ids of some."""
+    await transaction.many(
+        Q.filter,
+        [
+            {"change_id": change.id, "watches": watches, "ids": orjson.dumps(list(ids)).decode()}
+            for change, watches, ids in filtered
+        ],
+    )
+
+
 async def purge(transaction: Transaction, before_id: str, limit: int) -> int:
     """Delete up to ``limit`` changes older than this id that no delivery leans on; how many went.
 

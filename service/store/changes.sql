@@ -2,6 +2,9 @@
 INSERT INTO changes (id, tenant, type, object_id, event, version, time, source, before, after, diff)
 VALUES (:id, :tenant, :type, :object_id, :event, :version, :time, :source, :before, :after, :diff);
 
+-- name: filter      an update that some watches do not hear of, because of their fields
+INSERT INTO filtered (change_id, watches, ids) VALUES (:change_id, :watches, :ids);
+
 -- name: purge       old changes that no delivery leans on any more, nor will
 DELETE FROM changes WHERE id IN (
     SELECT c.id FROM changes AS c

@@ -20,14 +20,23 @@ def of(
     form: Mapping[str, Any],
     *,
     expressions: Iterable[tuple[str, Expression]],
+    fields: Sequence[Expression],
     type_name: str,
     type_schema: Mapping[str, Any],
     blocked: Callable[[str], str | None],
 ) -> Iterator[FieldError]:
-    """The doubts about a valid form. ``expressions``: its paths, each with its pointer from the form's root."""
+    """The doubts about a valid form. ``expressions``: its paths, each with its pointer from the form's root.
+
+    ``fields`` are those that an update must touch; they lead into the resource and nowhere else.
+    """
     for pointer, expression in expressions:
         if doubt := _undeclared(expression.names(), type_name, type_schema):
             yield FieldError(pointer, f"{expression.text}: {doubt}")
+    for index, expression in enumerate(fields):
+        if doubt := _walk(expression.names(), type_name, type_schema):
+            yield FieldError(f"/fields/{index}", f"{expression.text}: {doubt}")
+    if fields and "updated" not in form.get("events", ("updated",)):
+        yield FieldError("/fields", "says of which updates to tell, but events leaves all of them out")
     template = form.get("schema")
     if isinstance(template, dict) and {"type", "properties"} <= template.keys() and "$schema" not in template:
         yield FieldError("/schema", "looks like a JSON Schema but has no $schema, so it is sent as a template")

@@ -27,7 +27,7 @@ SCHEMA: Mapping[str, Any] = json.loads(
 MOST_FAULTS = 20
 READ_ONLY = frozenset(name for name, schema in SCHEMA["properties"].items() if schema.get("readOnly"))
 SECTIONS = ("basicAuth", "oauth2Auth", "signature", "retry")  # members that are objects of known members
-NOT_YET = frozenset({"fields", "http-message-signatures"})  # of the contract, not of this version
+NOT_YET = frozenset({"http-message-signatures"})  # of the contract, not of this version
 
 
 def faults(form: Document) -> list[FieldError]:

@@ -11,8 +11,9 @@ from service.delivery import attempt, authenticate, masking
 from service.delivery.recipient import RenderError
 from service.delivery.sign import Signing
 from service.errors import FieldError, Invalid
-from service.model import Change, Document, Event, Json, Watch
+from service.model import Change, Document, Event, Json, Watch, WatchStatus
 from service.store.deliveries import Job
+from service.watches import fields
 from service.watches.registry import Prepared
 
 MEMBERS = ("watch", "event", "resource", "objectId", "previous")
@@ -115,6 +116,21 @@ def change(
         diff=diff(before, after) if asked.event is Event.UPDATED and before is not None and after is not None else [],
         source=rtype.collection,
     )
+
+
+def unheard(watch: Watch, change: Change, in_order: fields.InOrder) -> list[FieldError]:
+    """Why the watch would not be told of this change; nothing if it would."""
+    why = []
+    if watch.status is WatchStatus.DISABLED:
+        why.append(FieldError("/watch/status", "it is disabled: no change is sent"))
+    if watch.object_id not in {None, change.object_id}:
+        why.append(FieldError("/watch/objectId", f"a change of {change.object_id} is not sent: it is another resource"))
+    if change.event not in watch.events and change.event is not Event.TEST:
+        why.append(FieldError("/watch/events", f"{change.event} is not among them: this change is not sent"))
+    paths = fields.compile(watch.fields or ())
+    if paths and change.event is Event.UPDATED and not fields.Comparison(change, in_order).touches(paths):
+        why.append(FieldError("/watch/fields", "none of them differs between previous and resource: this is not sent"))
+    return why
 
 
 def request(watch: Watch, change: Change, signing: Signing, now: int) -> Document:

@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 from service import errors
 from service.errors import FieldError
 from service.model import CryptoKey, Document, Json, StatusReason, Watch, WatchStatus
-from service.watches import address, doubts, headers, keys, revision, secrets, spec, template
+from service.watches import address, doubts, fields, headers, keys, revision, secrets, spec, template
 from service.watches import form as forms
 
 T = TypeVar("T")
@@ -144,6 +144,9 @@ def _judge(
     if "schema" in form and not faults.about("schema"):
         previous = form.get("addPreviousData") in spec.TRUE
         made = faults.attempt("/schema", lambda: template.compile(form["schema"], add_previous_data=previous))
+    picked, watched = None, form.get("fields")
+    if isinstance(watched, list) and not faults.about("fields"):
+        picked = faults.attempt("/fields", lambda: fields.compile(list(map(str, watched))))
     if faults or target is None:
         raise errors.Invalid.of(faults)
     watch = spec.watch_of(form, watch_id=watch_id, tenant=tenant, created=created, updated=world.now)
@@ -154,6 +157,7 @@ def _judge(
     warnings = doubts.of(
         form,
         expressions=expressions,
+        fields=picked or (),
         type_name=watch.object_type,
         type_schema=world.types[watch.object_type].schema,
         blocked=world.blocked,

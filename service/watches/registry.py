@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from service.delivery import masking
 from service.delivery.recipient import RenderError
 from service.model import Change, Event, Watch
-from service.watches import address, match, template
+from service.watches import address, fields, match, template
+from service.watches.jsonpath import Expression
+
+SOME = 20  # watches that are named of those which were not told
 
 Interest = tuple[str, str, str | None]  # tenant and type, and the resource where it is one only
 
@@ -21,6 +26,7 @@ class Prepared:
     secrets: frozenset[str] = field(repr=False)
     _template: template.Template
     _address: address.AddressTemplate
+    fields: tuple[Expression, ...] = ()  # an update is told only if one of them changed; none: every update
 
     @classmethod
     def of(cls, watch: Watch) -> Prepared:
@@ -30,6 +36,7 @@ class Prepared:
             masking.secrets_of(watch),
             template.compile(watch.schema, add_previous_data=watch.add_previous_data),
             address.compile(watch.address),
+            fields.compile(watch.fields or ()),
         )
 
     def body(self, change: Change) -> bytes:
@@ -49,17 +56,29 @@ class Prepared:
             raise RenderError(f"address: {error.detail}") from error
 
 
+@dataclass(frozen=True, slots=True)
+class PassedOver:
+    """The watches that an update was not told to, because it touched none of their fields."""
+
+    watches: int
+    ids: list[str]  # of some of them
+
+
 class Registry:
     """The watches, by id and by what they want to hear of.
 
     A watch of one resource is found by that resource, so that ten thousand of them cost a change nothing. Who hears of
-    an event is found out once, and again when one of those watches has changed.
+    an event is found out once, and again when one of those watches has changed. Those with ``fields`` are asked about
+    each update that may have touched them: see ``fields``.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, in_order: fields.InOrder = lambda _type, document: document) -> None:
+        self.in_order = in_order
         self._by_id: dict[str, Prepared] = {}
         self._by_interest: defaultdict[Interest, dict[str, Prepared]] = defaultdict(dict)
         self._audiences: dict[Interest, dict[Event, tuple[Prepared, ...]]] = {}
+        self._with_fields: dict[Interest, fields.Index] = {}
+        self.examined = 0  # watches whose fields were compared, ever
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -75,6 +94,8 @@ class Registry:
         self._by_id[prepared.watch.id] = prepared
         self._by_interest[interest][prepared.watch.id] = prepared
         self._audiences.pop(interest, None)
+        if match.picks(prepared.watch):
+            self._with_fields.setdefault(interest, fields.Index()).add(prepared.watch.id, prepared.fields)
 
     def remove(self, watch_id: str) -> None:
         """Forget a watch."""
@@ -85,12 +106,49 @@ class Registry:
             del self._by_interest[interest][watch_id]
             if not self._by_interest[interest]:
                 del self._by_interest[interest]
+            if match.picks(prepared.watch):
+                self._with_fields[interest].remove(watch_id)
+                if not self._with_fields[interest].members:
+                    del self._with_fields[interest]
 
     def match(self, change: Change) -> tuple[Prepared, ...]:
         """Those that hear of this change; mostly the same tuple as for the change before."""
         everyone = self._audience((change.tenant, change.type, None), change.event)
         others = self._audience((change.tenant, change.type, change.object_id), change.event)
-        return everyone + others if others else everyone
+        heard = everyone + others if others else everyone
+        if self._with_fields and change.event is Event.UPDATED:
+            touched = self._touched(change)
+            return heard + touched if touched else heard
+        return heard
+
+    @property
+    def has_fields(self) -> bool:
+        """Whether any watch hears only of some updates."""
+        return bool(self._with_fields)
+
+    def passed_over(self, change: Change, heard: Sequence[Prepared]) -> PassedOver | None:
+        """Whom an update was not told to that was told to ``heard``; None: there is nobody."""
+        if change.event is not Event.UPDATED:
+            return None
+        indexes = self._indexes(change)
+        told = {prepared.watch.id for prepared in heard if prepared.fields}
+        watches = sum(len(index.members) for index in indexes) - len(told)
+        left = (id_ for index in indexes for id_ in index.members if id_ not in told)
+        return PassedOver(watches, list(itertools.islice(left, SOME))) if watches else None
+
+    def _touched(self, change: Change) -> tuple[Prepared, ...]:
+        """Those with fields, one of which this update changed."""
+        indexes = self._indexes(change)
+        found = [(index, id_) for index in indexes for id_ in index.candidates(change.diff)]
+        if not found:
+            return ()
+        self.examined += len(found)
+        comparison = fields.Comparison(change, self.in_order)
+        return tuple(self._by_id[id_] for index, id_ in found if comparison.touches(index.members[id_]))
+
+    def _indexes(self, change: Change) -> list[fields.Index]:
+        interests = ((change.tenant, change.type, None), (change.tenant, change.type, change.object_id))
+        return [self._with_fields[interest] for interest in interests if interest in self._with_fields]
 
     def _audience(self, interest: Interest, event: Event) -> tuple[Prepared, ...]:
         known = self._audiences.get(interest)

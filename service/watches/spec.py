@@ -189,6 +189,7 @@ MEMBERS = (
     Member("name", "name", _same, _same),
     Member("address", "address", str, _same),
     Member("events", "events", lambda names: tuple(map(Event, names)), lambda events: list(map(str, events))),
+    Member("fields", "fields", tuple, list),
     Member("method", "method", str, _same),
     Member("status", "status", WatchStatus, str),
     Member("basicAuth", "basic_auth", _basic_of, _basic_form),
