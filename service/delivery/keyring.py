@@ -153,11 +153,16 @@ class KeyRing:
         return await self._store.write(lambda transaction: self.add(transaction, tenant, name, made))
 
     async def add(
-        self, transaction: Transaction, tenant: str, name: str | None, made: Material | None = None
+        self,
+        transaction: Transaction,
+        tenant: str,
+        name: str | None,
+        made: Material | None = None,
+        now: int | None = None,
     ) -> CryptoKey:
         """A new key, as a part of a larger transaction; a random HMAC key by default."""
         made = made or material.generate(Algorithm.HMAC_SHA256)
-        now = self._now()
+        now = self._now() if now is None else now
         key = CryptoKey(ids.new("key", now), tenant, name, made.algorithm, made.secret, now)
         row = CryptoKeyRow(key.id, tenant, name, made.algorithm, self._vault.seal(made.secret), now)
         revision = await cryptokeys.add(transaction, row)
@@ -184,7 +189,7 @@ class KeyRing:
                 f"{MOST_OVERLAPPING} keys before {key_id} still sign beside it: end the overlap of one first, "
                 'by rotating it with {"overlap": 0}'
             )
-        successor = await self.add(transaction, tenant, key.name, material.generate(key.algorithm))
+        successor = await self.add(transaction, tenant, key.name, material.generate(key.algorithm), now)
         return await self._retire(transaction, key, successor.id, now + overlap * 1000), successor
 
     async def end_overlap(self, transaction: Transaction, tenant: str, key_id: str) -> CryptoKey:

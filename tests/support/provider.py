@@ -1,7 +1,6 @@
 """A real OAuth2 provider for tests: npm's oidc-provider, under node, and a browser without a screen that uses it.
 
-It is installed once, outside of this tree, into the user's cache. Without node and npm, or a registry that npm can
-reach, tests that ask for it are skipped, and say so.
+Without node and npm, or a registry that npm can reach, tests that ask for it are skipped, and say so.
 """
 
 from __future__ import annotations
@@ -9,11 +8,8 @@ from __future__ import annotations
 import contextlib
 import html
 import json
-import os
 import re
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +18,8 @@ from typing import Any, Self
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
 import aiohttp
-import pytest
+
+from tests.support import npm
 
 VERSION = "9.13.3"
 SCRIPT = Path(__file__).with_name("provider.mjs")
@@ -49,10 +46,9 @@ class Provider:
 @contextlib.contextmanager
 def running(redirect_uri: str) -> Iterator[Provider]:
     """Start one that sends browsers to this URI."""
-    node, library = shutil.which("node"), _installed()
-    assert node is not None
+    library = npm.installed("oidc-provider", VERSION) / "lib" / "index.js"
     with subprocess.Popen(  # its input ends with us, and then so does it
-        [node, SCRIPT, library, redirect_uri],
+        [npm.node(), SCRIPT, library, redirect_uri],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -66,28 +62,6 @@ def running(redirect_uri: str) -> Iterator[Provider]:
         finally:
             process.stdin.close()
             process.wait(10)
-
-
-def _installed() -> Path:
-    """The library's file, installed if need be; skips the test where it cannot be."""
-    npm = shutil.which("npm")
-    if npm is None or shutil.which("node") is None:
-        pytest.skip("node and npm are not here: no test against a real OAuth2 provider (npm's oidc-provider)")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "webhook-watch-tests"
-    home = cache / f"oidc-provider-{VERSION}"
-    if not home.is_dir():
-        cache.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(dir=cache))
-        command = [npm, "install", "--prefix", draft, "--no-audit", "--no-fund", "--ignore-scripts"]
-        done = subprocess.run([*command, f"oidc-provider@{VERSION}"], check=False, capture_output=True, timeout=100)
-        if done.returncode:
-            shutil.rmtree(draft)
-            pytest.skip(f"npm cannot install oidc-provider {VERSION}, so no test against it: {done.stderr.decode()}")
-        try:
-            draft.rename(home)
-        except OSError:  # another run was quicker
-            shutil.rmtree(draft)
-    return home / "node_modules" / "oidc-provider" / "lib" / "index.js"
 
 
 class Browser:

@@ -700,3 +700,11 @@ def test_what_is_stored_in_the_open_and_what_is_shown_hold_no_secret(stored):
     assert b"SECRET" not in jsontext.dumps(spec.show(marked))
     assert spec.show(marked)["secretsSet"] == list(private)
     assert "SECRET" not in repr(marked)
+
+
+def test_a_key_that_was_rotated_stands_for_its_successor() -> None:
+    asked = parse(signature={"enabled": True, "cryptoKeyIds": ["key_other", "key_rotated", "key_known"]})
+    assert asked.watch.signature.crypto_key_ids == ("key_other", "key_known")
+    (warning,) = asked.warnings
+    assert warning.pointer == "/signature/cryptoKeyIds/1"
+    assert warning.detail == "key_rotated was rotated: its successor key_known is named instead"
