@@ -9,17 +9,19 @@ timer for each watch, not for each delivery, says when to look. Where a watch ha
 turns in the channel, few of them, and never in an attempt's place. One whose receiver fails and fails is probed, one
 delivery at a time.
 
-An outcome is settled through the group commit, while the channel's next attempt is under way already; but no
-more than a few outcomes of a channel may wait to become durable, so that a database which cannot write stops
-the sending instead of losing what came of it.
+An attempt whose watch has a free connection begins at once and ends by a call; only what has to wait before (for
+a connection, for a token) takes a task. Its outcome is settled through the group commit, while the channel's next
+attempt is under way already; but no more than a few outcomes of a channel may wait to become durable, so that a
+database which cannot write stops the sending instead of losing what came of it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import heapq
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -29,7 +31,7 @@ from service.delivery import pace as paces
 from service.delivery.attempt import Verdict
 from service.delivery.channel import Channel
 from service.delivery.pace import Pace
-from service.delivery.recipient import Recipients, is_active
+from service.delivery.recipient import Recipient, Recipients, is_active
 from service.delivery.sender import Sender
 from service.model import HEALTHY, DeliveryStatus, StatusReason, Watch
 from service.store import deliveries, health, watches
@@ -59,6 +61,7 @@ Item = TypeVar("Item")
 class Ended:
     """An attempt that is over."""
 
+    channel: Channel
     settlement: Settlement
     verdict: Verdict
     watch: Watch  # as it was when the attempt began
@@ -83,15 +86,19 @@ class Dispatcher:
         self._recipients = recipients
         self._sender = sender
         self._concurrency = concurrency
+        self._most_unsettled = UNSETTLED * concurrency
         self._buffer = buffer
         self._now = now
         self._channels: dict[str, Channel] = {}
         self._hungry: dict[str, None] = {}  # watches to claim for, in the order they asked
         self._timers: list[tuple[int, str]] = []
         self._jobs = 0  # in memory
+        self._open = 0  # attempts that are under way or not settled yet
+        self._changed: asyncio.Future[None] | None = None  # is done when one of them is
         self._active: set[asyncio.Task[None]] = set()
         self._nudge = asyncio.Event()
         self._stopping = False
+        self._is_cut_off = False
         self._group: asyncio.TaskGroup | None = None
 
     async def run(self) -> None:
@@ -122,12 +129,14 @@ class Dispatcher:
         self._nudge.set()
         loop = asyncio.get_running_loop()
         deadline = loop.time() + grace
-        while self._active and loop.time() < deadline:  # what ends may leave something to settle
-            await asyncio.wait(self._active, timeout=deadline - loop.time())
+        while (self._active or self._open) and (left := deadline - loop.time()) > 0:
+            self._changed = loop.create_future()  # what ends may leave something to settle
+            await asyncio.wait((self._changed, *self._active), timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        self._is_cut_off = True
         for task in self._active:
             task.cancel()
-        if self._active:
-            log.warning("%d deliveries were cut off at the stop; they will be sent again", len(self._active))
+        if running := self.in_flight:
+            log.warning("%d deliveries were cut off at the stop; they will be sent again", running)
 
     # What the outbox and the watches say to it
 
@@ -148,8 +157,8 @@ class Dispatcher:
             channel.waiting.append(job)
             touched[job.watch_id] = channel
         self._jobs += len(jobs)
-        for channel in touched.values():
-            self._pump(channel)
+        for channel in touched.values():  # after the writer's next transaction has begun, which others wait for
+            asyncio.get_running_loop().call_soon(self._called, self._pump, channel)
 
     def wake(self, watch_id: str, due: int) -> None:
         """Something of this watch waits in the table and may be sent from ``due`` on."""
@@ -276,20 +285,59 @@ class Dispatcher:
         return channel.hold_until <= self._now() and is_active(self._recipients.recipient(channel.watch_id))
 
     def _pump(self, channel: Channel) -> None:
+        """Begin what may begin now."""
         if self._group is None or self._stopping:
             return
-        while channel.waiting and channel.running < channel.slots:
+        while channel.waiting and channel.running < channel.slots and channel.unsettled <= self._most_unsettled:
+            recipient = self._recipients.recipient(channel.watch_id)
+            if recipient is None or not self._may_send(channel):
+                self._lay_down(channel)
+                return
             if channel.pace is not None and not self._takes_turn(channel, channel.pace):
                 return
-            channel.running += 1
-            self._spawn(self._drain(channel, channel.waiting.popleft()))
+            self._begin(channel, channel.waiting.popleft(), recipient)
+
+    def _begin(self, channel: Channel, job: Job, recipient: Recipient) -> None:
+        channel.running += 1
+        self._open += 1
+        ended = functools.partial(self._called, self._ended, channel, recipient.watch)
+
+        def patiently() -> None:
+            self._spawn(self._attempt(job, recipient, ended))
+
+        if not self._sender.begin(job, recipient, ended, patiently):
+            patiently()
+
+    async def _attempt(self, job: Job, recipient: Recipient, ended: Callable[[Settlement, Verdict], None]) -> None:
+        ended(*await self._sender.attempt(job, recipient))
+
+    def _ended(self, channel: Channel, watch: Watch, settlement: Settlement, verdict: Verdict) -> None:
+        """An attempt is over: settle it, and let the channel's next one begin."""
+        if self._is_cut_off:
+            return
+        channel.running -= 1
+        channel.unsettled += 1
+        channel.is_proven = settlement.status is DeliveryStatus.SUCCEEDED
+        if verdict.hold_until is not None and verdict.hold_until > channel.hold_until and self._is_at(watch):
+            channel.hold_until = verdict.hold_until
+            self._lay_down(channel)
+        counted = self._count(channel, settlement, watch)
+        self._store.post(self._settle_batch, Ended(channel, settlement, verdict, watch, counted), self._not_settled)
+        self._pump(channel)
+
+    def _called(self, function: Callable[..., None], *values: object) -> None:
+        """What the event loop or a connection calls: they would only log an error of ours, and go on without us."""
+        try:
+            function(*values)
+        except Exception as error:  # noqa: BLE001  whatever it is, the process ends with it
+            self._spawn(_end_with(error))
 
     def _takes_turn(self, channel: Channel, pace: Pace) -> bool:
         """Whether the next attempt may begin now; if not, the channel is pumped when it may."""
         if channel.turn is not None:
             return False
         if wait := pace.wait(self._now()):
-            channel.turn = asyncio.get_running_loop().call_later(wait / 1000, self._next_turn, channel)
+            channel.turn = asyncio.get_running_loop().call_later(wait / 1000, self._called, self._next_turn, channel)
             return False
         if channel.backlog and len(channel.waiting) <= pace.ahead // 2 + 1:
             self._ask(channel)
@@ -307,49 +355,9 @@ class Dispatcher:
         self._active.add(task)
         task.add_done_callback(self._active.discard)
 
-    async def _drain(self, channel: Channel, job: Job) -> None:
-        """Send this job and then the channel's next, for as long as there are any."""
-        following: Job | None = job
-        try:
-            while following is not None:
-                await self._deliver(channel, following)
-                following = None
-                if channel.waiting and not self._stopping:
-                    if not self._may_send(channel):
-                        self._lay_down(channel)
-                    elif channel.running <= channel.slots and (
-                        channel.pace is None or self._takes_turn(channel, channel.pace)
-                    ):
-                        following = channel.waiting.popleft()
-        finally:
-            channel.running -= 1
-        self._refill(channel)
-
     def _refill(self, channel: Channel) -> None:
         if channel.backlog and channel.held <= self._buffer // 2:
             self._ask(channel)
-
-    async def _deliver(self, channel: Channel, job: Job) -> None:
-        recipient = self._recipients.recipient(job.watch_id)
-        if recipient is None:  # deleted meanwhile: its deliveries are canceled already
-            self._jobs -= 1
-            return
-        if not self._may_send(channel):
-            self._jobs -= 1
-            await self._give_back([job])
-            return
-        settlement, verdict = await self._sender.attempt(job, recipient)
-        channel.is_proven = settlement.status is DeliveryStatus.SUCCEEDED
-        if verdict.hold_until is not None and self._is_at(recipient.watch):
-            await self._hold(channel, verdict.hold_until)
-        channel.unsettled += 1
-        ending = self._settle(
-            channel, Ended(settlement, verdict, recipient.watch, self._count(channel, settlement, recipient.watch))
-        )
-        if channel.unsettled > UNSETTLED * self._concurrency:
-            await ending
-        else:
-            self._spawn(ending)
 
     def _count(self, channel: Channel, settlement: Settlement, watch: Watch) -> bool:
         """Take note of how an attempt went; whether the table must hear of it."""
@@ -368,14 +376,23 @@ class Dispatcher:
             self.wake(channel.watch_id, self._now())
         return True
 
-    async def _settle(self, channel: Channel, ended: Ended) -> None:
-        """Make an outcome durable, however long the database cannot write, and do what follows from it."""
-        settled = await self._insist(self._settle_batch, ended, f"settle delivery {ended.settlement.job.id}")
-        channel.unsettled -= 1
+    def _not_settled(self, ended: Ended, error: Exception) -> None:
+        """An outcome could not be written: try until it can, but end the process if that is our own fault."""
+        patient = isinstance(error, errors.Unavailable)
+        self._spawn(self._settle_patiently(ended) if patient else _end_with(error))
+
+    async def _settle_patiently(self, ended: Ended) -> None:
+        """Make an outcome durable, however long the database cannot write."""
+        if not await self._insist(self._settle_batch, ended, f"settle delivery {ended.settlement.job.id}"):
+            self._over(ended)
+
+    def _over(self, ended: Ended) -> None:
+        """Nothing is left to do for an attempt."""
+        ended.channel.unsettled -= 1
         self._jobs -= 1
-        if settled and ended.settlement.due is not None:
-            self.wake(channel.watch_id, ended.settlement.due)
-        self._refill(channel)
+        self._open -= 1
+        if self._changed is not None and not self._changed.done():
+            self._changed.set_result(None)
 
     async def _insist(
         self, batch: Callable[[Transaction, Sequence[Item]], Awaitable[Sequence[None]]], item: Item, what: str
@@ -401,10 +418,13 @@ class Dispatcher:
         for watch_id, reason in ending.items():  # before the next of its lanes gets its turn
             log.warning("watch %s is disabled: %s", watch_id, WHY[reason])
             await self._recipients.disable(transaction, watch_id, reason)
+        for item in items:
+            if item.verdict.hold_until is not None and self._is_at(item.watch):  # its pause lasts across a restart
+                await watches.hold(transaction, item.watch.id, item.channel.hold_until)
         settlements = [item.settlement for item in items]
-        mine = {one.job.watch_id for one in settlements if one.job.watch_id not in ending and self._may_go_on(one)}
+        mine = {item.watch.id for item in items if item.watch.id not in ending and self._may_go_on(item.channel)}
         onward = await deliveries.settle(transaction, settlements, mine, self.worker_id, now)
-        transaction.after_commit(lambda: self._after_settling(settlements, onward.jobs()))
+        transaction.after_commit(lambda: self._after_settling(items, onward.jobs()))
         return [None] * len(items)
 
     async def _check_up(self, transaction: Transaction, counted: Sequence[Ended], now: int) -> dict[str, StatusReason]:
@@ -421,30 +441,23 @@ class Dispatcher:
         recipient = self._recipients.recipient(watch.id)
         return recipient is not None and recipient.watch.address == watch.address
 
-    def _may_go_on(self, item: Settlement) -> bool:
-        """Whether the next of its lane may be leased to us at once."""
-        return not self._stopping and self._may_send(self._channel(item.job.watch_id))
+    def _may_go_on(self, channel: Channel) -> bool:
+        """Whether the next of a lane may be leased to us at once."""
+        return not self._stopping and self._may_send(channel)
 
-    def _after_settling(self, items: Iterable[Settlement], onward: Sequence[Job]) -> None:
+    def _after_settling(self, items: Sequence[Ended], onward: Sequence[Job]) -> None:
         self.offer(onward)
-        handed = {job.watch_id for job in onward}
+        handed, now = {job.watch_id for job in onward}, self._now()
         for item in items:
-            watch_id = item.job.watch_id
-            if item.status is not DeliveryStatus.PENDING and item.job.lane is not None and watch_id not in handed:
-                channel = self._channel(watch_id)
-                if channel.hold_until > self._now():
-                    self.wake(watch_id, channel.hold_until)
-
-    async def _hold(self, channel: Channel, until: int) -> None:
-        """The receiver asked for a pause: hold the whole watch, also across a restart."""
-        if until <= channel.hold_until:
-            return
-        channel.hold_until = until
-        self._lay_down(channel)
-        try:
-            await self._store.write(lambda transaction: watches.hold(transaction, channel.watch_id, until))
-        except errors.Unavailable as error:
-            log.warning("cannot note that watch %s waits: %s", channel.watch_id, error.detail)
+            self._over(item)
+            channel, settlement = item.channel, item.settlement
+            if settlement.due is not None:
+                self.wake(channel.watch_id, settlement.due)
+            elif channel.hold_until > now and settlement.job.lane is not None and channel.watch_id not in handed:
+                self.wake(channel.watch_id, channel.hold_until)
+        for channel in {item.channel.watch_id: item.channel for item in items}.values():
+            self._pump(channel)
+            self._refill(channel)
 
     def _lay_down(self, channel: Channel) -> None:
         """Give the channel's waiting jobs back to the table; a timer or an enabled watch takes them up again."""
@@ -466,3 +479,8 @@ class Dispatcher:
     async def _release_batch(self, transaction: Transaction, items: Sequence[list[str]]) -> list[None]:
         await deliveries.release(transaction, self.worker_id, [id_ for item in items for id_ in item])
         return [None] * len(items)
+
+
+async def _end_with(error: Exception) -> None:
+    """As a task of the dispatcher's group: the process ends, and whoever starts it again loses nothing."""
+    raise error

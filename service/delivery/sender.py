@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from service import clock
 from service.delivery import attempt, authenticate, grants, masking, send, wire
+from service.delivery.attempt import Verdict
 from service.delivery.keyring import KeyRing
 from service.delivery.recipient import Recipient, RenderError
 from service.delivery.sign import Signing
@@ -16,6 +17,8 @@ from service.model import DeliveryStatus, Outcome, Reason, Request
 from service.store.deliveries import Attempt, Job, Settlement
 
 log = logging.getLogger(__name__)
+
+Ended = Callable[[Settlement, Verdict], None]
 
 
 @dataclass(slots=True)
@@ -48,7 +51,35 @@ class Sender:
         self._jitter = jitter
         self._observe = observe
 
-    async def attempt(self, job: Job, recipient: Recipient) -> tuple[Settlement, attempt.Verdict]:
+    def begin(self, job: Job, recipient: Recipient, ended: Ended, again: Callable[[], None]) -> bool:
+        """Send a delivery once, at once; False, and nothing has happened, when something must be waited for before.
+
+        ``ended`` is called with what to settle and what follows; or ``again``, when the connection had died while it
+        was idle: then ``attempt`` is to be awaited as if this had not been.
+        """
+        watch = recipient.watch
+        if watch.oauth2 is not None:  # its token may have to be fetched, and fetched again
+            return False
+        started = self._now()
+        signing = self._keyring.signing(watch.signature, started)
+        signing.used = started
+        made = Exchange()
+        try:
+            made.payload = attempt.body(job, recipient)
+            authorization = None if watch.basic_auth is None else authenticate.basic(watch.basic_auth)
+            made.request = attempt.request(job, recipient, made.payload, signing, authorization, started)
+        except Exception:  # noqa: BLE001  the patient way says what is wrong
+            return False
+
+        def done(outcome: Outcome | None) -> None:
+            if outcome is None:
+                again()
+            else:
+                ended(*self._settled(job, recipient, signing, made, outcome, started))
+
+        return send.Exchange(self._client, made.request, done).begin()
+
+    async def attempt(self, job: Job, recipient: Recipient) -> tuple[Settlement, Verdict]:
         """Send a delivery once; what to settle and what follows. Raises nothing but CancelledError."""
         started = self._now()
         signing = self._keyring.signing(recipient.watch.signature, started)
@@ -61,9 +92,20 @@ class Sender:
         except Exception:  # a bug of ours must not stop the deliveries of others, nor lose this one
             log.exception("delivery %s could not be attempted", job.id)
             outcome = Outcome(Reason.PROTOCOL, error_message="internal error; see the service's own log")
+        return self._settled(job, recipient, signing, exchange, outcome, started)
+
+    def _settled(
+        self,
+        job: Job,
+        recipient: Recipient,
+        signing: Signing,
+        exchange: Exchange,
+        outcome: Outcome,
+        started: int,
+    ) -> tuple[Settlement, Verdict]:
         self._observe(outcome)
         if exchange.is_unauthorized:  # it waits with its watch, however many attempts it has left
-            verdict = attempt.Verdict(DeliveryStatus.PENDING, outcome.reason, self._now())
+            verdict = Verdict(DeliveryStatus.PENDING, outcome.reason, self._now())
         else:
             verdict = attempt.judge(job, recipient.watch, outcome, self._now(), self._jitter())
         record = _record(recipient, signing, exchange, outcome, started)

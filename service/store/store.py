@@ -51,6 +51,15 @@ class Store:
         """A write that shares its transaction with those that wait at the same time: see ``writer``."""
         return await self.writer.submit(batch, item)
 
+    def post(
+        self,
+        batch: Callable[[Transaction, Sequence[Item]], Awaitable[Sequence[Result | Exception]]],
+        item: Item,
+        failed: Callable[[Item, Exception], None],
+    ) -> None:
+        """A write that nobody waits for: see ``writer``."""
+        self.writer.post(batch, item, failed)
+
     async def write(self, action: Callable[[Transaction], Awaitable[Result]]) -> Result:
         """A rare write in a transaction of its own, such as making a watch or a key."""
         return await self.writer.submit(_each, action, alone=True)

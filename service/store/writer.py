@@ -48,8 +48,20 @@ class Waiting:
 
     batch: Batch
     item: Any
-    alone: bool
-    future: asyncio.Future[Any]
+    alone: bool = False
+    future: asyncio.Future[Any] | None = None
+    failed: Callable[[Any, Exception], None] | None = None  # in place of a future
+
+    def tell(self, result: Any) -> None:
+        """What came of it; if its caller went away meanwhile, what it asked for is stored all the same."""
+        if self.failed is not None and isinstance(result, Exception):
+            self.failed(self.item, result)
+        if self.future is None or self.future.done():
+            return
+        if isinstance(result, Exception):
+            self.future.set_exception(result)
+        else:
+            self.future.set_result(result)
 
 
 class Writer:
@@ -77,6 +89,19 @@ class Writer:
         self._queue.append(Waiting(batch, item, alone, future))
         self._arrived.set()
         return await future
+
+    def post(
+        self,
+        batch: Callable[[Transaction, Sequence[Item]], Awaitable[Sequence[Result | Exception]]],
+        item: Item,
+        failed: Callable[[Item, Exception], None],
+    ) -> None:
+        """Hand one item to a batch function, and go on; ``failed`` is called with it if it could not be written."""
+        if self._closed:
+            failed(item, errors.Unavailable("the service is stopping; nothing was stored"))
+            return
+        self._queue.append(Waiting(batch, item, failed=failed))
+        self._arrived.set()
 
     async def committed_since(self, mark: int, seconds: float) -> bool:
         """Wait until ``commits`` is past ``mark``; False when ``seconds`` pass before."""
@@ -123,12 +148,7 @@ class Writer:
                 error = errors.Unavailable(f"others kept writing the same ({error}); nothing was stored, try again")
             results = [error] * len(group)
         for waiting, result in zip(group, results, strict=True):
-            if waiting.future.done():  # its caller went away; what it asked for is stored all the same
-                continue
-            if isinstance(result, Exception):
-                waiting.future.set_exception(result)
-            else:
-                waiting.future.set_result(result)
+            waiting.tell(result)
 
     async def _commit(self, group: list[Waiting]) -> list[Any]:
         kinds: dict[Batch, list[int]] = {}
