@@ -6,6 +6,7 @@ that people choose: 256 random bits cannot be guessed, and a key is checked at e
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 import secrets
@@ -38,6 +39,7 @@ class Access:
         self._store = store
         self._known: dict[str, Principal] = {}  # by hash; forgotten whenever a key is revoked
         self._generation = 0  # how often that was
+        self._forgotten = asyncio.Event()  # set the next time
 
     async def bootstrap(self, configured: str | None) -> str | None:
         """See to it that there is a bootstrap key; the key itself if one had to be made, to be shown once."""
@@ -110,13 +112,24 @@ class Access:
 
         async def action(transaction: Transaction) -> None:
             await keys.delete_api_key(transaction, key_id)
-            transaction.after_commit(self._forget)
+            transaction.after_commit(self.forget)
 
         await self._store.write(action)
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """A key was revoked, here or elsewhere: whose it is has to be asked again."""
         self._known.clear()
         self._generation += 1
+        self._forgotten.set()
+        self._forgotten = asyncio.Event()
+
+    async def until_revoked(self, principal: Principal) -> None:
+        """Returns once the caller's key is worthless: what a long answer has to end with."""
+        while True:
+            forgotten = self._forgotten
+            if await keys.api_key(self._store, None, principal.key_id) is None:
+                return
+            await forgotten.wait()
 
 
 def new_key() -> str:

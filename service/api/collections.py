@@ -40,6 +40,11 @@ async def item(call: Call, rtype: ResourceType) -> web.StreamResponse:
     return await _operate(call, rtype, rtype.item_methods)
 
 
+async def nothing(call: Call, rtype: ResourceType) -> web.StreamResponse:
+    """Whatever lies deeper."""
+    raise errors.NotFound(f"there is nothing at {call.request.path}: an item of {rtype.name} has nothing below it")
+
+
 async def watch(call: Call, rtype: ResourceType) -> web.StreamResponse:
     """Watch for changes of this type; plain JSON, whatever the dialect."""
     if call.request.method != "POST":

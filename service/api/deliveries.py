@@ -84,12 +84,19 @@ async def stream(call: Call) -> web.StreamResponse:
     await answer.prepare(call.request)
     _follow_until_shutdown(call.request.app)
     try:
-        await answer.write(b"retry: 1000\n\n" + _event(place))
-        async for line in lines:
-            await answer.write(_event(line))
-    except (ConnectionResetError, asyncio.CancelledError):
-        pass  # the reader went away, or we are stopping; either way it resumes by Last-Event-ID
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_end_with_the_key(call))
+            await answer.write(b"retry: 1000\n\n" + _event(place))
+            async for line in lines:
+                await answer.write(_event(line))
+    except* (ConnectionResetError, asyncio.CancelledError, errors.Unauthorized):
+        pass  # the reader went away, we are stopping, or the key was revoked; who may resumes by Last-Event-ID
     return answer
+
+
+async def _end_with_the_key(call: Call) -> None:
+    await call.services.access.until_revoked(call.principal)
+    raise errors.Unauthorized("this API key was revoked")
 
 
 def _event(line: tail.Line | int) -> bytes:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
-from service import __version__, errors
+from service import __version__, access, errors
 from service.api import answers
 from service.api.call import Call
 from service.api.services import SERVICES
@@ -28,7 +28,11 @@ async def ready(request: web.Request) -> web.Response:
 
 
 async def metrics(call: Call) -> web.Response:
-    """Figures for Prometheus."""
+    """Figures for Prometheus. They are the whole instance's, so they are for the tenant whose people run it."""
+    if call.tenant != access.DEFAULT_TENANT:
+        raise errors.Forbidden(
+            f"the figures are those of all tenants: they take a key of tenant {access.DEFAULT_TENANT}"
+        )
     body, content_type = call.services.metrics.page()
     return web.Response(body=body, headers={"Content-Type": content_type})
 

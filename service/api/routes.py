@@ -130,6 +130,7 @@ def _add_collection(app: web.Application, rtype: ResourceType) -> None:
         ("", collections.collection),
         ("/watch", collections.watch),
         ("/{item}", collections.item),
+        ("/{rest:.*}", collections.nothing),
     )
     credentials = Credentials(rtype.auth_headers, rtype.auth_basic)
     for suffix, handler in faces:

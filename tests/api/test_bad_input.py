@@ -416,9 +416,20 @@ async def test_an_unknown_path_is_404(admin: Client):
         "/api/v1/watches/",
         "/api/v1/watches/x/y",
     )
-    for path in (*unknown, f"{ACCOUNTS}/a/b"):
+    for path in unknown:
         for method in ("GET", "POST", "DELETE"):
             (await admin.call(method, path, {} if method == "POST" else None)).problem(404)
+
+
+async def test_an_unknown_path_below_a_collection_is_404_in_the_words_of_its_vendor(admin: Client):
+    for rest in ("a/b", "", "a/", "a/b/c/d", "watch/x"):
+        for method in ("GET", "POST", "DELETE", "OPTIONS"):
+            answer = await admin.call(method, f"{ACCOUNTS}/{rest}", {} if method == "POST" else None)
+            answer.vendor_error(404)
+            (await admin.with_key(None).call(method, f"{ACCOUNTS}/{rest}")).vendor_error(401)
+    jsonapi = await admin.get("/outreach/api/v2/users/1/mailbox")
+    assert (jsonapi.status, jsonapi.headers["Content-Type"]) == (404, "application/vnd.api+json")
+    assert jsonapi.body["errors"][0]["status"] == "404"
 
 
 ALLOWED = {

@@ -470,6 +470,19 @@ async def test_a_canceled_delivery_is_told_of(admin: Client, receiver: Receiver)
     assert (line.data["status"], line.data["reason"]) == ("canceled", "canceled")
 
 
+async def test_the_stream_ends_with_its_key_and_no_other_does(admin: Client, told: Any):
+    reader, other = await admin.key_of("operator"), await admin.key_of("operator")
+    listed = (await admin.get("/api/v1/apiKeys")).body["items"]
+    revoked = next(key["id"] for key in listed if key["name"] == "operator of default")
+    async with reader.stream() as ending, other.stream() as staying:
+        assert (await admin.delete(f"/api/v1/apiKeys/{revoked}")).status == 204
+        async with asyncio.timeout(5):
+            assert [line async for line in ending] == []
+        await push(admin, "a1")
+        assert states(await take(staying, 1)) == [("a1", "pending")]
+    (await reader.get(DELIVERIES)).problem(401)
+
+
 async def test_the_stream_begins_now(admin: Client, told: Any):
     await push(admin, "a1")
     await admin.settled(1)
@@ -634,6 +647,12 @@ async def test_health_is_answered_to_everybody(admin: Client):
     alive, ready = await nobody.get("/healthz"), await nobody.get("/readyz")
     assert (alive.status, alive.body["status"]) == (200, "ok")
     assert (ready.status, ready.body["status"]) == (200, "ready")
+
+
+async def test_figures_of_all_tenants_are_not_for_each_of_them(admin: Client):
+    for role in ("admin", "operator"):
+        refused = await (await admin.key_of(role, "acme")).get("/metrics")
+        assert "a key of tenant default" in refused.problem(403)["detail"]
 
 
 async def test_figures_are_for_operators(admin: Client, receiver: Receiver):

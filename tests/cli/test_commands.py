@@ -129,13 +129,48 @@ def test_check_finds_a_broken_type_file(shell, config):
     assert "acme.user.json: " in done.stderr
 
 
+SOURCE = 'type = "outreach.user"\nurl = "https://api.example.com/api/v2"\ninterval = 300\n'
+
+
+def test_check_shows_the_sources_of_files_and_finds_what_is_wrong_with_each(shell, config):
+    (config / "sources" / "crm.toml").write_text(SOURCE, encoding="utf-8")
+    good = shell.call("check", "--config", str(config))
+    (config / "sources" / "a.toml").write_text('type = "no.type"\nurl = "ftp://x"\ninterval = 300\n', encoding="utf-8")
+    (config / "sources" / "b.toml").write_text(SOURCE + '[auth.headers]\nx-key = "env:NOT_SET"\n', encoding="utf-8")
+    bad = shell.call("check", "--config", str(config), WATCH_DATABASE_URL="sqlite:////nowhere/at/all.db")
+
+    assert good.returncode == 0, good.stderr
+    assert "source    src_file_crm  outreach.user  https://api.example.com/api/v2" in good.stdout
+    assert (bad.returncode, bad.stdout) == (1, "")
+    assert "a.toml: type: is no known resource type" in bad.stderr
+    assert "a.toml: url: " in bad.stderr
+    assert "b.toml: auth.headers.x-key: the environment variable NOT_SET is not set" in bad.stderr
+    assert "the directory /nowhere/at does not exist" in bad.stderr
+
+
+def test_check_tries_the_encryption_key_and_makes_none(shell):
+    with shell.serving() as served:
+        served.terminate()
+        served.wait(20)
+    key = shell.directory / "watch.db.key"
+    assert shell.call("check").returncode == 0
+    other = shell.call("check", WATCH_SECRET_KEY="another text of thirty-two characters or more")
+    key.unlink()
+    lost = shell.call("check")
+
+    for done in (other, lost):
+        assert done.returncode == 1
+        assert "secret.key: a stored secret does not open with any of the keys" in done.stderr
+    assert not key.exists()
+
+
 def test_migrate_makes_the_tables_once_and_check_sees_them(shell):
     first, second = shell.call("migrate"), shell.call("migrate")
 
     assert first.returncode == second.returncode == 0
     assert first.stdout.splitlines() == [f"applied {path.stem}" for path in migrate.available().values()]
     assert second.stdout == "nothing to apply: the database has this version's tables\n"
-    assert f"at migration {max(migrate.available())} " in shell.call("check").stdout
+    assert f"at migration {max(migrate.available())}\n" in shell.call("check").stdout
 
 
 def test_a_database_of_a_newer_version_is_refused(shell):
