@@ -44,6 +44,7 @@ from service.store.store import Store
 from service.watches.authorization import Authorizations
 from service.watches.registrar import Registrar
 from service.watches.registry import Registry
+from service.watches.verifier import Verifier
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +98,7 @@ async def _start(
     registry = Registry(
         lambda name, document: detect.in_order(document, known[name].rules) if name in known else document
     )
-    registrar = Registrar(opened, registry, box, keyring, known, guard.check)
+    registrar = Registrar(opened, registry, box, keyring, known, guard.check, settings.server.name)
     await registrar.load()
 
     metrics = Metrics()
@@ -113,7 +114,8 @@ async def _start(
         buffer=settings.delivery.buffer_per_watch,
         now=now,
     )
-    registrar.listen(dispatcher)
+    verifier = Verifier(opened, registrar, client, tokens, settings.server.name, now=now)
+    registrar.listen(dispatcher, verifier)
     fan_out = FanOut(opened, registrar, dispatcher, now=now)
     await fan_out.load()
     intake = Intake(opened, registry, fan_out, now=now, observe=metrics.changed)
@@ -122,8 +124,7 @@ async def _start(
     sources = Sources(opened, box, known, guard.check)
     await sources.declare(declared.load(settings.directory / "sources", os.environ, sources.world()))
     source_tokens = await stack.enter_async_context(Tokens(client, clock.now_ms, sources.keep_refresh_token))
-    upstream = Upstream(client, source_tokens, clock.now_ms)
-    poller = Poller(opened, sources, Snapshots(opened, intake), upstream, known)
+    poller = Poller(opened, sources, Snapshots(opened, intake), Upstream(client, source_tokens, clock.now_ms), known)
     sources.listen(poller)
     services = Services(
         settings=settings,
@@ -132,7 +133,8 @@ async def _start(
         access=access,
         registry=registry,
         registrar=registrar,
-        authorizations=Authorizations(opened, registrar, box, client, settings.server.public_url),
+        verifier=verifier,
+        authorizations=Authorizations(opened, registrar, box, client, settings.server.public_url, now=now),
         keyring=keyring,
         intake=intake,
         sources=sources,
@@ -144,12 +146,20 @@ async def _start(
     dispatching = group.create_task(dispatcher.run(), name="dispatcher")
     stack.push_async_callback(_stop_dispatcher, dispatcher, dispatching, settings.delivery.shutdown_grace)
     stack.push_async_callback(_cancel, group.create_task(fan_out.run(), name="fan-out"))
+    stack.push_async_callback(_cancel, group.create_task(verifier.run(), name="verifier"))
     stack.push_async_callback(_cancel, group.create_task(poller.run(), name="poller"))
     sweeping = group.create_task(
         retention.run(opened, settings.log.retention_days, settings.log.retention_interval), name="retention"
     )
     stack.callback(sweeping.cancel)
 
+    url = await _listen(settings, services, stack)
+    log.info("listening on %s with %d resource types and %d watches", url, len(known), len(registry))
+    return Running(services, url, new_key)
+
+
+async def _listen(settings: Settings, services: Services, stack: AsyncExitStack) -> str:
+    """Answer calls; where."""
     runner = protocol.Runner(routes.application(services), shutdown_timeout=LAST_ANSWERS)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
@@ -161,9 +171,7 @@ async def _start(
             f"cannot listen on {settings.server.host}:{settings.server.port}: {error.strerror}"
         ) from error
     host, port = runner.addresses[0][:2]
-    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    log.info("listening on %s with %d resource types and %d watches", url, len(known), len(registry))
-    return Running(services, url, new_key)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 async def _check_vault(opened: Store, box: vault.Vault, *, rotating: bool) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
+from urllib.parse import urlsplit
 
 from service import errors, kinds
 from service.kinds import Kind
@@ -48,6 +49,11 @@ class Server:
     max_body_bytes: int = _setting(
         1_048_576, kinds.whole(1024, 67_108_864), "Larger request bodies are answered with 413."
     )
+
+    @property
+    def name(self) -> str | None:
+        """The host of the public URL: in whose name receivers are asked for their consent."""
+        return urlsplit(self.public_url or "").hostname
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,7 @@ class StatusReason(StrEnum):
 
     GONE = "gone"  # the receiver answered 410
     AUTHORIZATION = "authorization"  # the refresh token is missing, or the token endpoint takes it no more
+    VERIFICATION = "verification"  # the receiver has not agreed to be called
     FAILING = "failing"  # nothing but failures for days
 
 
@@ -95,6 +96,21 @@ class Algorithm(StrEnum):
     HMAC_SHA256 = "hmac-sha256"
     ED25519 = "ed25519"
     ECDSA_P256_SHA256 = "ecdsa-p256-sha256"
+
+
+class Verification(StrEnum):
+    """Whether a receiver is asked for its consent before the first callback, and how."""
+
+    NONE = "none"
+    WEBHOOK_ORIGIN = "webhook-origin"  # HTTP 1.1 Web Hooks for Event Delivery 1.0, section 4
+
+
+class Verified(StrEnum):
+    """What a receiver has said to that."""
+
+    PENDING = "pending"  # nothing yet: it is being asked
+    YES = "verified"
+    REFUSED = "refused"  # and it is not asked again by itself
 
 
 class Role(StrEnum):
@@ -182,6 +198,18 @@ class Signature:
     scheme: str = "standard-webhooks"
 
 
+@dataclass(frozen=True, slots=True)
+class VerificationState:
+    """What is known of a receiver's consent."""
+
+    state: Verified
+    origin: str  # the DNS name that asked, and that every callback names then
+    at: int | None = None  # when it was asked last
+    detail: str | None = None  # why it has not consented
+    next_attempt: int | None = None  # when it is asked again
+    allowed_rate: int | None = None  # callbacks a minute that it permits; None: as many as there are
+
+
 DEFAULT_RETRY_SCHEDULE = (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)  # seconds: contract, section 7
 DEFAULT_TIMEOUT = 15.0  # seconds, for the whole exchange
 
@@ -220,6 +248,8 @@ class Watch:
     retry: Retry = Retry()
     ordering: Ordering = Ordering.RESOURCE
     rate_limit: float | None = None  # attempts a second at most
+    verification: Verification = Verification.NONE
+    verification_state: VerificationState | None = None  # None without verification
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,6 +75,7 @@ ROUTES = (
     Route("PATCH", "/api/v1/watches/{id}", ADMIN, watches.merge),
     Route("DELETE", "/api/v1/watches/{id}", ADMIN, watches.delete),
     Route("POST", "/api/v1/watches/{id}/test", ADMIN, watches.test),
+    Route("POST", "/api/v1/watches/{id}/verify", ADMIN, watches.verify),
     Route("GET", "/api/v1/watches/{id}/oauth2/authorize", ADMIN, oauth2.authorize),
     Route("GET", "/api/v1/sources", OPERATORS, sources.list_),
     Route("POST", "/api/v1/sources", ADMIN, sources.create),

@@ -19,6 +19,7 @@ from service.store.store import Store
 from service.watches.authorization import Authorizations
 from service.watches.registrar import Registrar
 from service.watches.registry import Registry
+from service.watches.verifier import Verifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class Services:
     access: Access
     registry: Registry
     registrar: Registrar
+    verifier: Verifier
     authorizations: Authorizations
     keyring: KeyRing
     intake: Intake

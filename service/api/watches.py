@@ -142,6 +142,13 @@ async def test(call: Call) -> web.Response:
     return answers.ok(await log.detail(call.services.store, call.tenant, delivery_id), 202)
 
 
+async def verify(call: Call) -> web.Response:
+    """Ask a watch's receiver for its consent again, now."""
+    watch = await call.services.verifier.anew(call.tenant, call.part("id"))
+    healths = await call.services.registrar.health([watch.id])
+    return answers.ok(spec.show(watch, healths.get(watch.id)), 202)
+
+
 async def _answer(call: Call, registered: Registered, status: int = 200) -> web.Response:
     watch, secret = registered.watch, registered.signing_secret
     healths = await call.services.registrar.health([watch.id])

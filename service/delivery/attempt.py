@@ -57,6 +57,8 @@ def request(
     url = recipient.address(job.change)
     headers.update(signing.headers(Outgoing(job.id, now // 1000, sent, watch.method, url, headers)))
     headers.update(_cloud_event(job.change))
+    if recipient.origin is not None:
+        headers["webhook-request-origin"] = recipient.origin
     return Request(watch.method, url, headers, None if bodiless else sent, watch.retry.timeout)
 
 

@@ -273,7 +273,7 @@ class Dispatcher:
     def _adjust(self, channel: Channel) -> None:
         """Send at the watch's rate, and with the caution that its health asks for."""
         recipient = self._recipients.recipient(channel.watch_id)
-        rate = None if recipient is None else recipient.watch.rate_limit
+        rate = None if recipient is None else recipient.rate
         failing = breaker.is_failing(channel.health)
         channel.slots = 1 if failing else self._concurrency
         channel.pace = paces.changed(channel.pace, min(rate or breaker.PROBES, breaker.PROBES) if failing else rate)

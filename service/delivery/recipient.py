@@ -7,6 +7,9 @@ from typing import Protocol
 from service.model import Change, StatusReason, Watch
 from service.store.driver import Transaction
 
+# Why an enabled watch's deliveries wait.
+HOLDING = frozenset({StatusReason.AUTHORIZATION, StatusReason.VERIFICATION})
+
 
 class RenderError(Exception):
     """A template cannot make a request of this change; the same again would fail again."""
@@ -28,6 +31,16 @@ class Recipient(Protocol):
     @property
     def secrets(self) -> frozenset[str]:
         """Everything that no log line may show."""
+        ...
+
+    @property
+    def rate(self) -> float | None:
+        """Attempts a second at most; None: as many as it takes."""
+        ...
+
+    @property
+    def origin(self) -> str | None:
+        """The name in which its receiver was asked for consent; None: it was not asked."""
         ...
 
     def body(self, change: Change) -> bytes:
@@ -52,8 +65,8 @@ class Recipients(Protocol):
 
 
 def is_active(recipient: Recipient | None) -> bool:
-    """Whether deliveries may be sent to it now: enabled, and not waiting for its owner's authorization."""
+    """Whether deliveries may be sent to it now: enabled, and not waiting for its owner's or its receiver's consent."""
     if recipient is None:
         return False
     watch = recipient.watch
-    return watch.status == "enabled" and watch.status_reason != StatusReason.AUTHORIZATION
+    return watch.status == "enabled" and (watch.status_reason is None or watch.status_reason not in HOLDING)

@@ -78,6 +78,12 @@ async def one(reader: Reader, tenant: str, watch_id: str) -> WatchRow | None:
     return _row(rows[0]) if rows else None
 
 
+async def anyones(reader: Reader, watch_id: str) -> WatchRow | None:
+    """A watch, whoever owns it, or None."""
+    rows = await reader.fetch(Q.any, {"id": watch_id})
+    return _row(rows[0]) if rows else None
+
+
 async def page(reader: Reader, tenant: str, after: str, limit: int) -> list[WatchRow]:
     """The next ``limit`` watches in the order of ids; ``after`` is "" at first."""
     return [_row(row) for row in await reader.fetch(Q.page, {"tenant": tenant, "after": after, "limit": limit})]

@@ -31,6 +31,9 @@ UPDATE watches SET deleted = :now, sealed = NULL, revision = :revision WHERE id 
 -- name: one
 SELECT id, tenant, spec, sealed, hold_until FROM watches WHERE tenant = :tenant AND id = :id AND deleted IS NULL;
 
+-- name: any         whoever owns it
+SELECT id, tenant, spec, sealed, hold_until FROM watches WHERE id = :id AND deleted IS NULL;
+
 -- name: page
 SELECT id, tenant, spec, sealed, hold_until FROM watches
 WHERE tenant = :tenant AND id > :after AND deleted IS NULL ORDER BY id LIMIT :limit;

@@ -36,6 +36,7 @@ class AddressTemplate:
     """An address, ready to be filled any number of times."""
 
     origin: str  # https://example.com:443: lower case, with its port
+    fixed: str | None  # without the parameters of its query that hold placeholders; None: its path holds some
     expressions: tuple[tuple[str, Expression], ...]  # every path; the pointer is always ""
     _rope: Rope
     _segments: tuple[tuple[int, str], ...]  # those of the path that hold placeholders: position, and as written
@@ -86,8 +87,9 @@ def compile(address: str) -> AddressTemplate:  # noqa: A001  called as address.c
         if isinstance(part, str):
             _check_literal(part)
     pieces = (Hole(part, _encoded) if isinstance(part, Expression) else part.encode("ascii") for part in parts)
+    fixed = _fixed(start[0] + "".join("\0" if isinstance(part, Expression) else part for part in parts))
     rope = Rope.of([start[0].encode("ascii"), *pieces])
-    return AddressTemplate(f"{scheme}://{host}:{port}", expressions, rope, tuple(_filled_segments(parts)))
+    return AddressTemplate(f"{scheme}://{host}:{port}", fixed, expressions, rope, tuple(_filled_segments(parts)))
 
 
 def _host_and_port(authority: str, default: int) -> tuple[str, int]:
@@ -141,6 +143,13 @@ def _check_literal(text: str) -> None:
         shown = f"`{character}`" if character.isprintable() else f"U+{ord(character):04X}"
         encoded = quote(character, safe="", errors="replace")
         raise _invalid(f"holds {shown} outside `${{...}}`: write {encoded}")
+
+
+def _fixed(url: str) -> str | None:
+    """What of a URL is the same for every change; a NUL stands for each placeholder."""
+    path, _, query = url.partition("?")
+    kept = "&".join(parameter for parameter in query.split("&") if "\0" not in parameter)
+    return None if "\0" in path else f"{path}?{kept}" if kept else path
 
 
 def _filled_segments(parts: list[str | Expression]) -> Iterator[tuple[int, str]]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -130,36 +130,30 @@ class Authorizations:
             Forbidden: the owner, or the provider in the owner's name, said no.
             BadGateway: the provider failed, or gave no refresh token.
         """
-        row = None
+        state = answer.get("state")
+        row = await authorizations.one(self._store, _hash(state)) if state else None
+        if row is None:  # anybody may come here, with anything: it costs a look, and no transaction
+            raise errors.BadRequest(f"the state is not one that this service gave out: {BEGIN_ANEW}")
         try:
-            row, flow = await self._take(answer.get("state", ""))
-            watch = await self._redeem(row, flow, answer)
+            watch = await self._redeem(row, await self._use(row), answer)
         except errors.WatchError as error:
-            log.warning("%s: the authorization failed: %s", f"watch {row.watch_id}" if row else "a state", error.detail)
+            log.warning("watch %s: the authorization failed: %s", row.watch_id, error.detail)
             raise
         log.info("watch %s: its owner has authorized it", row.watch_id)
         return watch
 
-    async def _take(self, state: str) -> tuple[AuthorizationRow, Flow]:
+    async def _use(self, row: AuthorizationRow) -> Flow:
         """Use a state up, whatever comes of it."""
         now = self._now()
-
-        async def action(transaction: Transaction) -> tuple[AuthorizationRow, Flow]:
-            row = await authorizations.one(transaction, _hash(state)) if state else None
-            if row is None:
-                raise errors.BadRequest(f"the state is not one that this service gave out: {BEGIN_ANEW}")
-            if row.sealed is None or not await authorizations.use(transaction, row.id, now):
-                raise errors.Conflict(
-                    "this answer has come before, and each is taken once: if the watch is not authorized now, "
-                    f"{BEGIN_ANEW}"
-                )
-            return row, Flow.open(self._vault, row.sealed)
-
-        row, flow = await self._store.write(action)
+        used = row.used is None and await self._store.submit(_use, (row.id, now))
+        if row.sealed is None or not used:
+            raise errors.Conflict(
+                f"this answer has come before, and each is taken once: if the watch is not authorized now, {BEGIN_ANEW}"
+            )
         if row.expires <= now:
             minutes = self._lifetime / 60_000
             raise errors.BadRequest(f"this link has expired, it was good for {minutes:g} minutes: {BEGIN_ANEW}")
-        return row, flow
+        return Flow.open(self._vault, row.sealed)
 
     async def _redeem(self, row: AuthorizationRow, flow: Flow, answer: Mapping[str, str]) -> Watch:
         try:
@@ -202,6 +196,10 @@ class Authorizations:
                 "(access_type=offline&prompt=consent with Google), and allow it for this client"
             )
         return grant.refresh_token
+
+
+async def _use(transaction: Transaction, items: Sequence[tuple[str, int]]) -> list[bool]:
+    return [await authorizations.use(transaction, id_, now) for id_, now in items]
 
 
 def _interactive(watch: Watch) -> tuple[OAuth2, str]:

@@ -16,12 +16,12 @@ from service.delivery import material
 from service.delivery.keyring import KeyRing
 from service.errors import FieldError
 from service.model import CryptoKey, Health, Json, OAuth2, StatusReason, Watch, WatchStatus
-from service.store import deliveries, health, watches
+from service.store import deliveries, health, verifications, watches
 from service.store.driver import Reader, Transaction
 from service.store.store import Store
 from service.store.watches import WatchRow
 from service.vault import Vault
-from service.watches import registration, spec
+from service.watches import registration, spec, verification
 from service.watches.registration import Registration, TypeInfo, World
 from service.watches.registry import Prepared, Registry
 
@@ -58,6 +58,7 @@ class Registrar:
         keyring: KeyRing,
         types: Mapping[str, TypeInfo],
         blocked: Callable[[str], str | None],
+        origin: str | None = None,
     ) -> None:
         self._store = store
         self._registry = registry
@@ -65,6 +66,7 @@ class Registrar:
         self._keyring = keyring
         self._types = types
         self._blocked = blocked
+        self._origin = origin  # in whose name receivers are asked for their consent
         self._listeners: list[Listener] = []
 
     async def load(self) -> None:
@@ -72,9 +74,9 @@ class Registrar:
         for row in await watches.everyone(self._store):
             self._registry.adopt(Prepared.of(self._open(row)))
 
-    def listen(self, listener: Listener) -> None:
-        """Tell this one of every change."""
-        self._listeners.append(listener)
+    def listen(self, *listeners: Listener) -> None:
+        """Tell these of every change."""
+        self._listeners += listeners
 
     # What owners ask for
 
@@ -133,6 +135,17 @@ class Registrar:
         """A watch, ready to be told; None once it is deleted."""
         return self._registry.get(watch_id)
 
+    async def stored(self, reader: Reader, watch_id: str) -> Watch | None:
+        """A watch as the database has it; None once it is deleted."""
+        row = await watches.anyones(reader, watch_id)
+        return None if row is None else self._open(row)
+
+    def verified_for_others(self, origin: str | None) -> list[Watch]:
+        """Enabled ones whose receivers were asked in another name than ``origin``; none while that is unknown."""
+        enabled = (one.watch for one in self._registry.everyone() if one.watch.status is WatchStatus.ENABLED)
+        states = ((watch, watch.verification_state) for watch in enabled)
+        return [watch for watch, state in states if state is not None and origin not in {state.origin, None}]
+
     async def disable(self, transaction: Transaction, watch_id: str, reason: StatusReason) -> None:
         """Stop telling a watch; what it has pending is held. Nothing happens to one that is deleted or disabled.
 
@@ -149,14 +162,13 @@ class Registrar:
         Where the owner has given the watch another one meanwhile, that one stays.
         """
 
-        async def action(transaction: Transaction) -> None:
-            prepared = self._registry.get(watch_id)
-            oauth2 = prepared.watch.oauth2 if prepared is not None else None
-            if prepared is not None and oauth2 is not None and oauth2.refresh_token in former:
-                renewed = replace(oauth2, refresh_token=refresh_token)
-                await self._store_watch(transaction, replace(prepared.watch, oauth2=renewed))
+        def renewed(watch: Watch) -> Watch | None:
+            oauth2 = watch.oauth2
+            if oauth2 is None or oauth2.refresh_token not in former:
+                return None
+            return replace(watch, oauth2=replace(oauth2, refresh_token=refresh_token))
 
-        await self._store.write(action)
+        await self._store.write(lambda transaction: self.alter(transaction, watch_id, renewed))
 
     async def lose_authorization(self, watch_id: str, former: Collection[str]) -> None:
         """The token endpoint takes none of the ``former`` refresh tokens any more: deliveries wait for the owner.
@@ -164,21 +176,13 @@ class Registrar:
         Where the watch has another one meanwhile, that one is what the next attempt begins with.
         """
 
-        async def action(transaction: Transaction) -> None:
-            known = self._registry.get(watch_id)
-            row = None if known is None else await watches.one(transaction, known.watch.tenant, watch_id)
-            watch = None if row is None else self._open(row)
-            if watch is None or watch.oauth2 is None or watch.status is WatchStatus.DISABLED:
-                return
-            if watch.oauth2.refresh_token in former:
-                lost = replace(watch, status_reason=StatusReason.AUTHORIZATION, updated=clock.now_ms())
-                await self._store_watch(transaction, lost)
-                log.warning("watch %s: its refresh token is not taken any more; its deliveries wait", watch_id)
-            else:
-                prepared = Prepared.of(watch)
-                transaction.after_commit(lambda: self._adopt(prepared))
+        def waiting(watch: Watch) -> Watch:
+            if watch.status is WatchStatus.DISABLED or watch.oauth2 is None or watch.oauth2.refresh_token not in former:
+                return watch
+            log.warning("watch %s: its refresh token is not taken any more; its deliveries wait", watch_id)
+            return replace(watch, status_reason=StatusReason.AUTHORIZATION, updated=clock.now_ms())
 
-        await self._store.write(action)
+        await self._store.write(lambda transaction: self.alter(transaction, watch_id, waiting))
 
     async def authorize(self, tenant: str, watch_id: str, settings: OAuth2, refresh_token: str) -> Watch:
         """Give a watch the refresh token that its owner has consented to; what waited for it goes out.
@@ -187,24 +191,29 @@ class Registrar:
             Conflict: it was deleted, or its OAuth2 settings are not these any more.
         """
 
-        async def action(transaction: Transaction) -> Watch:
-            row = await watches.one(transaction, tenant, watch_id)
-            watch = None if row is None else self._open(row)
-            if watch is None or watch.oauth2 is None or watch.oauth2.settings != settings:
-                raise errors.Conflict(f"watch {watch_id} was changed meanwhile, so its authorization was not stored")
+        def authorized(watch: Watch) -> Watch | None:
+            if watch.tenant != tenant or watch.oauth2 is None or watch.oauth2.settings != settings:
+                return None
+            renewed = replace(watch, oauth2=replace(settings, refresh_token=refresh_token), updated=clock.now_ms())
             waited = watch.status_reason is StatusReason.AUTHORIZATION
-            authorized = replace(
-                watch,
-                oauth2=replace(settings, refresh_token=refresh_token),
-                status_reason=None if waited else watch.status_reason,
-                updated=clock.now_ms(),
-            )
-            await self._store_watch(transaction, authorized)
-            return authorized
+            return replace(renewed, status_reason=verification.reason(watch, unauthorized=False)) if waited else renewed
 
-        return await self._store.write(action)
+        stored = await self._store.write(lambda transaction: self.alter(transaction, watch_id, authorized))
+        if stored is None:
+            raise errors.Conflict(f"watch {watch_id} was changed meanwhile, so its authorization was not stored")
+        return stored
 
     # Inside the transactions
+
+    async def alter(
+        self, transaction: Transaction, watch_id: str, change: Callable[[Watch], Watch | None]
+    ) -> Watch | None:
+        """Make something else of a watch as it is stored now; None: it is deleted, or ``change`` does not want to."""
+        watch = await self.stored(transaction, watch_id)
+        altered = None if watch is None else change(watch)
+        if altered is not None:
+            await self._store_watch(transaction, altered)
+        return altered
 
     async def _change(
         self, tenant: str, watch_id: str, body: Json, judge: Callable[[Watch, Json, World], Registration]
@@ -222,6 +231,8 @@ class Registrar:
             watch = replace(watch, signature=replace(watch.signature, crypto_key_ids=(key.id,)))
             secret = material.encode_secret(key.secret)
         await self._store_watch(transaction, watch)
+        if asked.verify:
+            await verifications.ask(transaction, watch.id, clock.now_ms(), anew=True)
         return Registered(watch, asked.warnings, secret)
 
     async def _store_watch(self, transaction: Transaction, watch: Watch) -> None:
@@ -232,6 +243,8 @@ class Registrar:
         await watches.save(transaction, row, watch.signature.crypto_key_ids)
         if _is_forgiven(self._registry.get(watch.id), watch):
             await health.forgive(transaction, watch.id)
+        if verification.is_due(watch):
+            await verifications.ask(transaction, watch.id, clock.now_ms(), anew=False)
         transaction.after_commit(lambda: self._adopt(prepared))
 
     async def _current(self, reader: Reader, tenant: str, watch_id: str) -> Watch:
@@ -260,7 +273,7 @@ class Registrar:
 
     async def _world(self, reader: Reader, tenant: str) -> World:
         await self._keyring.refresh(reader)
-        return World(clock.now_ms(), self._types, self._keyring.of_tenant(tenant), self._blocked)
+        return World(clock.now_ms(), self._types, self._keyring.of_tenant(tenant), self._blocked, self._origin)
 
 
 def _is_forgiven(former: Prepared | None, watch: Watch) -> bool:

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from service import errors
+from service.delivery.recipient import HOLDING
 from service.errors import FieldError
-from service.model import CryptoKey, Document, Json, StatusReason, Watch, WatchStatus
-from service.watches import address, doubts, fields, headers, keys, revision, secrets, spec, template
+from service.model import CryptoKey, Document, Json, StatusReason, Verification, Watch, WatchStatus
+from service.watches import address, doubts, fields, headers, keys, revision, secrets, spec, template, verification
 from service.watches import form as forms
 
 T = TypeVar("T")
@@ -39,6 +40,7 @@ class World:
     types: Mapping[str, TypeInfo]  # by name
     keys: Mapping[str, CryptoKey]  # the tenant's crypto keys by their ids
     blocked: Callable[[str], str | None]  # why no callback may go to an IP address; None: it may
+    origin: str | None = None  # the DNS name in which receivers are asked for their consent; None: it is not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class Registration:
     watch: Watch
     warnings: tuple[FieldError, ...]  # what looks wrong in it but may work
     make_key: bool  # it is signed, and names no key: make one and put its id into the watch
+    verify: bool  # its receiver is to be asked for consent, as if it never had been
 
 
 def parse(body: Json, world: World, *, tenant: str, watch_id: str, object_type: str | None = None) -> Registration:
@@ -98,7 +101,16 @@ def _judge_again(current: Watch, form: Document, given: Document, world: World) 
     # Who writes oauth2Auth wants it tried again, even if the token endpoint takes the refresh token no more.
     stays = current.status is WatchStatus.DISABLED or "oauth2Auth" not in given
     held = current.status_reason if stays else None
-    return _judge(form, faults, world, tenant=current.tenant, watch_id=current.id, created=current.created, held=held)
+    return _judge(
+        form,
+        faults,
+        world,
+        tenant=current.tenant,
+        watch_id=current.id,
+        created=current.created,
+        former=current,
+        held=held,
+    )
 
 
 class Faults(list[FieldError]):
@@ -129,9 +141,13 @@ def _judge(
     tenant: str,
     watch_id: str,
     created: int,
+    former: Watch | None = None,
     held: StatusReason | None = None,
 ) -> Registration:
-    """The watch of a form, if nothing is wrong with it; ``held``: why the service has disabled it, or lets it wait."""
+    """The watch of a form, if nothing is wrong with it.
+
+    ``former`` is what it was; ``held``: why the service has disabled it, or lets it wait.
+    """
     faults.extend(forms.faults(form))
     if "objectType" not in form:
         faults.add("/objectType", f"is required: one of {', '.join(sorted(world.types))}")
@@ -147,11 +163,15 @@ def _judge(
     picked, watched = None, form.get("fields")
     if isinstance(watched, list) and not faults.about("fields"):
         picked = faults.attempt("/fields", lambda: fields.compile(list(map(str, watched))))
+    if form.get("verification") == Verification.WEBHOOK_ORIGIN:
+        faults.extend(verification.faults(target, former, world.origin))
     if faults or target is None:
         raise errors.Invalid.of(faults)
     watch = spec.watch_of(form, watch_id=watch_id, tenant=tenant, created=created, updated=world.now)
     signature, rotated = keys.successors(watch.signature, world.keys)
-    watch = dataclasses.replace(watch, signature=signature, status_reason=_status_reason(watch, held))
+    state = verification.state(watch, former, world.origin)
+    watch = dataclasses.replace(watch, signature=signature, verification_state=state)
+    watch = dataclasses.replace(watch, status_reason=_status_reason(watch, held))
     expressions = [("/address", expression) for _, expression in target.expressions]
     expressions += [(f"/schema{pointer}", expression) for pointer, expression in (made.expressions if made else ())]
     warnings = doubts.of(
@@ -162,17 +182,22 @@ def _judge(
         type_schema=world.types[watch.object_type].schema,
         blocked=world.blocked,
     )
-    return Registration(watch, (*rotated, *warnings), watch.signature.enabled and not watch.signature.crypto_key_ids)
+    known = former.verification_state if former is not None else None
+    return Registration(
+        watch,
+        (*rotated, *warnings),
+        make_key=watch.signature.enabled and not watch.signature.crypto_key_ids,
+        verify=watch.verification_state is not None and watch.verification_state is not known,
+    )
 
 
 def _status_reason(watch: Watch, held: StatusReason | None) -> StatusReason | None:
-    """A watch that stays disabled stays so for its reason; an enabled one waits only for a refresh token."""
-    waited = held is StatusReason.AUTHORIZATION
+    """A watch that stays disabled stays so for its reason; an enabled one waits only for somebody's consent."""
     if watch.status is WatchStatus.DISABLED:
-        return None if waited else held
-    oauth2 = watch.oauth2
+        return None if held in HOLDING else held
+    oauth2, waited = watch.oauth2, held is StatusReason.AUTHORIZATION
     waits = oauth2 is not None and oauth2.grant_type == "refresh_token" and (waited or oauth2.refresh_token is None)
-    return StatusReason.AUTHORIZATION if waits else None
+    return verification.reason(watch, unauthorized=waits)
 
 
 # What the JSON Schema cannot say. Each check is asked only when its member keeps the schema.

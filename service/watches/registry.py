@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from service.delivery import masking
 from service.delivery.recipient import RenderError
 from service.model import Change, Event, Watch
-from service.watches import address, fields, match, template
+from service.watches import address, fields, match, template, verification
 from service.watches.jsonpath import Expression
 
 SOME = 20  # watches that are named of those which were not told
@@ -24,6 +24,8 @@ class Prepared:
 
     watch: Watch
     secrets: frozenset[str] = field(repr=False)
+    rate: float | None  # attempts a second at most, by its owner's wish and by its receiver's
+    origin: str | None  # what callbacks say to a receiver that consented to it
     _template: template.Template
     _address: address.AddressTemplate
     fields: tuple[Expression, ...] = ()  # an update is told only if one of them changed; none: every update
@@ -34,6 +36,8 @@ class Prepared:
         return cls(
             watch,
             masking.secrets_of(watch),
+            verification.rate(watch),
+            verification.origin(watch),
             template.compile(watch.schema, add_previous_data=watch.add_previous_data),
             address.compile(watch.address),
             fields.compile(watch.fields or ()),
@@ -82,6 +86,10 @@ class Registry:
 
     def __len__(self) -> int:
         return len(self._by_id)
+
+    def everyone(self) -> list[Prepared]:
+        """All of them."""
+        return list(self._by_id.values())
 
     def get(self, watch_id: str) -> Prepared | None:
         """One watch, or None."""

@@ -24,6 +24,9 @@ from service.model import (
     Retry,
     Signature,
     StatusReason,
+    Verification,
+    VerificationState,
+    Verified,
     Watch,
     WatchStatus,
 )
@@ -53,6 +56,7 @@ def show(
         **secrets.without(full),
         "statusReason": watch.status_reason,
         "health": _health(health or HEALTHY),
+        "verificationState": _shown(watch.verification_state),
         "created": clock.rfc3339(watch.created),
         "updated": clock.rfc3339(watch.updated),
         "selfLink": f"/api/v1/watches/{watch.id}",
@@ -80,6 +84,7 @@ def to_record(watch: Watch) -> tuple[Document, dict[str, str]]:
     spec: Document = {
         **secrets.without(full),
         "statusReason": watch.status_reason,
+        "verificationState": _stored(watch.verification_state),
         "created": watch.created,
         "updated": watch.updated,
     }
@@ -96,6 +101,7 @@ def from_record(watch_id: str, tenant: str, spec: Mapping[str, Any], opened: Map
         created=spec["created"],
         updated=spec["updated"],
         status_reason=None if reason is None else StatusReason(reason),
+        verification_state=_verification_state(spec.get("verificationState")),
     )
 
 
@@ -113,10 +119,19 @@ def watch_of(
     created: int,
     updated: int,
     status_reason: StatusReason | None = None,
+    verification_state: VerificationState | None = None,
 ) -> Watch:
     """The watch of a valid form; what the form leaves out has its default."""
     given = {member.attribute: member.read(form[member.name]) for member in MEMBERS if member.name in form}
-    return Watch(id=watch_id, tenant=tenant, created=created, updated=updated, status_reason=status_reason, **given)
+    return Watch(
+        id=watch_id,
+        tenant=tenant,
+        created=created,
+        updated=updated,
+        status_reason=status_reason,
+        verification_state=verification_state,
+        **given,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +146,40 @@ class Member:
 
 def _same(value: Any) -> Any:
     return value
+
+
+def _stored(state: VerificationState | None) -> Document | None:
+    if state is None:
+        return None
+    return {
+        "state": state.state,
+        "origin": state.origin,
+        "at": state.at,
+        "detail": state.detail,
+        "nextAttempt": state.next_attempt,
+        "allowedRate": state.allowed_rate,
+    }
+
+
+def _shown(state: VerificationState | None) -> Document | None:
+    stored = _stored(state)
+    if state is None or stored is None:
+        return None
+    times = {"at": state.at, "nextAttempt": state.next_attempt}
+    return {**stored, **{name: None if time is None else clock.rfc3339(time) for name, time in times.items()}}
+
+
+def _verification_state(stored: Mapping[str, Any] | None) -> VerificationState | None:
+    if stored is None:
+        return None
+    return VerificationState(
+        Verified(stored["state"]),
+        stored["origin"],
+        stored["at"],
+        stored["detail"],
+        stored["nextAttempt"],
+        stored["allowedRate"],
+    )
 
 
 def _basic_of(members: Mapping[str, Any]) -> BasicAuth:
@@ -199,6 +248,7 @@ MEMBERS = (
     Member("addPreviousData", "add_previous_data", TRUE.__contains__, bool),
     Member("signature", "signature", _signature_of, _signature_form),
     Member("retry", "retry", _retry_of, _retry_form),
+    Member("verification", "verification", Verification, str),
     Member("rateLimit", "rate_limit", _same, _same),
     Member("ordering", "ordering", Ordering, str),
 )

@@ -45,6 +45,7 @@ WORLD = registration.World(
         "key_p256": key("key_p256", algorithm=model.Algorithm.ECDSA_P256_SHA256),
     },
     blocked=egress.Guard().check,
+    origin="watch.example.com",
 )
 BAD = json.loads((Path(__file__).parents[1] / "corpus" / "bad_watches.json").read_text(encoding="utf-8"))
 
@@ -375,6 +376,8 @@ def test_an_answer_shows_no_secret_but_which_ones_are_set():
         "events": ["created", "updated", "deleted"],
         "method": "POST",
         "status": "enabled",
+        "verification": "none",
+        "verificationState": None,
         "statusReason": None,
         "health": {"state": "healthy", "failures": 0, "since": None, "lastSuccess": None},
         "oauth2Auth": {
