@@ -44,6 +44,7 @@ from service.store.store import Store
 from service.watches.authorization import Authorizations
 from service.watches.registrar import Registrar
 from service.watches.registry import Registry
+from service.watches.replay import Replayer
 from service.watches.verifier import Verifier
 
 log = logging.getLogger(__name__)
@@ -139,15 +140,21 @@ async def _start(
         intake=intake,
         sources=sources,
         dispatcher=dispatcher,
+        replayer=Replayer(opened, registry, dispatcher, now=now),
         metrics=metrics,
     )
 
     await stack.enter_async_context(keyring.noting(group))
     dispatching = group.create_task(dispatcher.run(), name="dispatcher")
     stack.push_async_callback(_stop_dispatcher, dispatcher, dispatching, settings.delivery.shutdown_grace)
-    stack.push_async_callback(_cancel, group.create_task(fan_out.run(), name="fan-out"))
-    stack.push_async_callback(_cancel, group.create_task(verifier.run(), name="verifier"))
-    stack.push_async_callback(_cancel, group.create_task(poller.run(), name="poller"))
+    workers = {
+        "fan-out": fan_out.run(),
+        "replays": services.replayer.run(),
+        "verifier": verifier.run(),
+        "poller": poller.run(),
+    }
+    for name, work in workers.items():
+        stack.push_async_callback(_cancel, group.create_task(work, name=name))
     sweeping = group.create_task(
         retention.run(opened, settings.log.retention_days, settings.log.retention_interval), name="retention"
     )

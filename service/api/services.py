@@ -19,6 +19,7 @@ from service.store.store import Store
 from service.watches.authorization import Authorizations
 from service.watches.registrar import Registrar
 from service.watches.registry import Registry
+from service.watches.replay import Replayer
 from service.watches.verifier import Verifier
 
 
@@ -38,6 +39,7 @@ class Services:
     intake: Intake
     sources: Sources
     dispatcher: Dispatcher
+    replayer: Replayer
     metrics: Metrics
 
 

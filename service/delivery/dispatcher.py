@@ -149,6 +149,16 @@ class Dispatcher:
             channel = self._channel(watch_id)
         return 0 if channel.backlog or channel.hold_until > self._now() else self._capacity(channel)
 
+    def spare(self, watch_id: str) -> int:
+        """How many deliveries that can wait may be offered now: none while others wait, and never all the places."""
+        channel = self._channel(watch_id)
+        if self._group is None or self._stopping or not self._may_send(channel):
+            return 0
+        if channel.backlog or channel.waiting or (channel.pace is not None and channel.held):
+            return 0
+        most = 1 if channel.pace is not None else max(1, channel.slots // 2) - channel.held
+        return max(0, min(most, self._capacity(channel), MOST_JOBS // 2 - self._jobs))
+
     def offer(self, jobs: Sequence[Job]) -> None:
         """Send these, which are leased to us already."""
         touched = {}

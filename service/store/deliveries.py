@@ -203,6 +203,18 @@ async def again(transaction: Transaction, delivery_id: str, status: DeliveryStat
     await transaction.fetch(query, {"id": delivery_id, "now": now})
 
 
+async def take_again(transaction: Transaction, ids: Sequence[str], worker: str, now: int) -> list[Job]:
+    """One more attempt of each that has ended, outside its lane, leased to a worker already."""
+    if not ids:
+        return []
+    rows = await transaction.fetch(
+        Q.take_again, {"ids": orjson.dumps(list(ids)).decode(), "worker": worker, "now": now}
+    )
+    taken = [row["id"] for row in rows]
+    await transaction.fetch(Q.journal_again, {"ids": orjson.dumps(taken).decode(), "now": now})
+    return await _jobs(transaction, taken)
+
+
 async def journal_status(transaction: Transaction, delivery_id: str, fence: int, now: int) -> None:
     """A line of the journal for a change of status that is no attempt."""
     await transaction.many(Q.journal, [{"id": delivery_id, "fence": fence, "at": now, "kind": "status"}])

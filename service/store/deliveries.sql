@@ -142,5 +142,16 @@ WHERE watch_id = :watch_id AND status = 'pending';
 UPDATE deliveries SET status = 'pending', reason = NULL, due = :now, lane = NULL, single = 1, worker = NULL
 WHERE id = :id AND status <> 'pending';
 
+-- name: take_again  the same of several, leased at once; :ids is [id, ...]
+UPDATE deliveries
+SET status = 'pending', reason = NULL, due = :now, lane = NULL, single = 1, worker = :worker, fence = fence + 1
+WHERE id IN (SELECT k.value FROM json_each(:ids) AS k) AND status <> 'pending'
+RETURNING id;
+
+-- name: journal_again
+INSERT INTO journal (tenant, delivery_id, at, kind, status, reason, attempts, next_attempt)
+SELECT tenant, id, :now, 'status', status, reason, attempts, due
+FROM deliveries WHERE id IN (SELECT k.value FROM json_each(:ids) AS k);
+
 -- name: hurry       a pending one is sent now instead of later
 UPDATE deliveries SET due = :now WHERE id = :id AND status = 'pending' AND worker IS NULL;

@@ -21,6 +21,7 @@ class State(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"  # what it had done by then is done
     HELD = "held"  # it stopped before a step that somebody must confirm
+    CANCELED = "canceled"  # somebody stopped it; what it had done by then is done
 
 
 @dataclass(frozen=True, slots=True)

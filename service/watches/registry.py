@@ -129,6 +129,12 @@ class Registry:
             return heard + touched if touched else heard
         return heard
 
+    def touches(self, prepared: Prepared, change: Change) -> bool:
+        """Whether a change is none of those updates that a watch with ``fields`` does not hear of."""
+        if not prepared.fields or change.event is not Event.UPDATED:
+            return True
+        return fields.Comparison(change, self.in_order).touches(prepared.fields)
+
     @property
     def has_fields(self) -> bool:
         """Whether any watch hears only of some updates."""
