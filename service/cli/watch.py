@@ -9,11 +9,12 @@ from typing import Any
 
 import click
 
-from service.cli import client, complete, lines, options, terminal, watchtext, wishes
+from service.cli import client, complete, given, lines, options, terminal, watchtext, wishes
 from service.cli.client import Client
 from service.cli.lines import Entry
+from service.cli.terminal import Failure
 
-PATH, DELIVERIES = "/api/v1/watches", "/api/v1/deliveries"
+PATH, KEYS, DELIVERIES = "/api/v1/watches", "/api/v1/cryptoKeys", "/api/v1/deliveries"
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0  # seconds between two looks at a delivery, doubling
 
 watch_id = click.argument(
@@ -63,11 +64,18 @@ def show(url: str, key: str, watch_id: str, machine: bool) -> None:  # noqa: FBT
 @client.options
 @click.option("--file", "-f", metavar="FILE", help="The watch as JSON; - is stdin. Options go before what it says.")
 @wishes.options
+@click.option(
+    "--secret",
+    type=given.TEXT,
+    metavar="KEY",
+    help=f"Sign with this key of yours, whsec_... or whsk_... (Ed25519); {wishes.AT}.",
+)
 @options.as_json
 def create(
     url: str,
     key: str,
     file: str | None,
+    secret: str | None,
     machine: bool,  # noqa: FBT001  click passes options by name
     **chosen: Any,
 ) -> None:
@@ -79,7 +87,7 @@ def create(
     form = wishes.body(file, chosen)
     if not form:
         raise click.UsageError("Nothing to register: give --type and --address, or --file.")
-    made = client.ask(url, key, "POST", PATH, form)
+    made = terminal.run(_create(url, key, form, None if secret is None else secret.strip()))
     for warning in made.get("warnings", ()):
         terminal.complain(f"{warning['pointer']}: {warning['detail']}", "warning")
     _print(made, machine=machine)
@@ -162,6 +170,21 @@ def _print(shown: dict[str, Any], *, machine: bool) -> None:
         click.echo(json.dumps(shown, ensure_ascii=False))
     else:
         terminal.console().print(watchtext.whole(shown), soft_wrap=True)
+
+
+async def _create(url: str, key: str, form: dict[str, Any], secret: str | None) -> Any:
+    """The watch that was registered; a key that it is to be signed with becomes one of the service before."""
+    async with client.connected(url, key) as service:
+        if secret is None:
+            return await service.call("POST", PATH, form)
+        material = {"secret": secret} if secret.startswith("whsec_") else {"privateKey": secret, "algorithm": "ed25519"}
+        made = await service.call("POST", KEYS, {"name": f"of watch {form.get('name') or ''}".rstrip(), **material})
+        wishes.keys(form, [made["id"]])
+        try:
+            return await service.call("POST", PATH, form)
+        except Failure:
+            await service.call("DELETE", f"{KEYS}/{made['id']}")  # nothing is left of what was refused
+            raise
 
 
 async def _test(url: str, key: str, watch_id: str, wait: float) -> Any:

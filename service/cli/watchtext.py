@@ -15,7 +15,7 @@ from service.receiver.look import Aligned, Layout
 Shown = Mapping[str, Any]  # a watch as the service answers it
 
 COLUMNS = ("id", "name", "type", "events", "address", "status")
-STYLES = {"enabled": "green", "disabled": "yellow", "healthy": "green", "probing": "yellow", "failing": "red"}
+STYLES = {"enabled": "green", "disabled": "yellow", "healthy": "green", "degraded": "yellow", "failing": "red"}
 SAID_ELSEWHERE = frozenset({"schema", "warnings", "selfLink", "status", "statusReason", "health"})
 
 
@@ -56,7 +56,8 @@ def _rows(watch: Shown) -> Iterator[tuple[str, Text]]:
     health = watch.get("health") or {}
     if health:
         since = f" since {health['since']}" if health.get("since") else ""
-        failures = f", {health['failures']} failures in a row" if health.get("failures") else ""
+        count = health.get("failures") or 0
+        failures = f", {count} failure{'s' * (count > 1)} in a row" if count else ""
         yield "health", _styled(_state(watch)).append(f"{since}{failures}", "default")
         yield "lastSuccess", Text(health.get("lastSuccess") or "never")
 

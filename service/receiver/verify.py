@@ -58,7 +58,8 @@ def distrust(keys: Sequence[Key], headers: Mapping[str, str], body: bytes, now: 
     """Why a callback is not to be believed, in words; None when a signature fits. ``now`` in seconds."""
     for name in ("webhook-id", "webhook-timestamp", "webhook-signature"):
         if not headers.get(name):
-            return f"no {name}"
+            other = "; it is signed after RFC 9421, which is not verified here" if "signature-input" in headers else ""
+            return f"no {name}{other}"
     message_id, timestamp = headers["webhook-id"], headers["webhook-timestamp"]
     if not (timestamp.isascii() and timestamp.isdecimal() and len(timestamp) < 16):
         return "webhook-timestamp is no number of seconds"

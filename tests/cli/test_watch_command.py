@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import subprocess
+import sys
+import urllib.request
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from tests.cli.conftest import KEY, Shell
 from tests.cli.test_listen_command import listening
 
 WISHES = (
@@ -17,8 +23,6 @@ WISHES = (
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
-    from tests.cli.conftest import Shell
-
     with Shell(tmp_path_factory.mktemp("served")).serving(WATCH_EGRESS_ALLOW="127.0.0.0/8") as served:
         yield served
 
@@ -66,6 +70,41 @@ def test_the_secret_of_a_new_key_is_shown_once_and_stands_alone(run):
     assert other["signature"]["enabled"] is True
 
 
+def test_a_key_of_ones_own_signs_and_is_verified_with_its_other_half(run, shell):
+    secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    private = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+    public = "whpk_" + base64.b64encode(private.public_key().public_bytes_raw()).decode()
+    (shell.directory / "key").write_text("whsk_" + base64.b64encode(private.private_bytes_raw()).decode() + "\n")
+    with listening(shell, "--json", "--secret", secret, "--secret", public) as receiver:
+        for own in (secret, f"@{shell.directory}/key"):
+            done = run("create", "--type", "agendize.account", "--address", receiver.url, "--secret", own, "--sign")
+            assert done.returncode == 0, done.stderr
+            assert "whsec_" not in done.stdout
+            assert run("test", done.stdout.split()[1]).returncode == 0
+        rows = [json.loads(receiver.stdout.readline()) for _ in range(2)]
+
+    assert [row["verified"] for row in rows] == [True, True]
+    assert [row["headers"]["webhook-signature"].partition(",")[0] for row in rows] == ["v1", "v1a"]
+
+
+def test_a_key_is_not_left_over_when_its_watch_is_refused(run, served, shell):
+    done = run("create", "--type", "no.type", "--address", "x", "--secret", "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")
+    wrong = run("create", "--type", "agendize.account", "--address", "http://x.example", "--secret", "hunter2")
+    names = [row["name"] for row in everything(served, "/api/v1/cryptoKeys") if row["name"]]
+
+    assert (done.returncode, wrong.returncode) == (1, 1)
+    assert "/objectType: " in done.stderr
+    assert "POST /api/v1/cryptoKeys was answered 422: /privateKey: " in wrong.stderr
+    assert "hunter2" not in wrong.stderr
+    assert len([name for name in names if name.startswith("of watch")]) == 2, "those of the test before this one"
+
+
+def everything(served, path):
+    request = urllib.request.Request(f"{served.url}{path}?limit=500", headers={"Authorization": f"Bearer {KEY}"})
+    with urllib.request.urlopen(request) as answer:
+        return json.load(answer)["items"]
+
+
 @pytest.mark.parametrize(
     ("text", "schema"),
     [
@@ -89,9 +128,6 @@ def test_a_watch_may_come_as_json_and_options_go_before_it(run, shell, served, t
     assert (watch["name"], watch["address"]) == ("b", "http://a.example/x")
     assert watch["retry"] == {"schedule": [7], "timeout": 2}
 
-    import subprocess
-    import sys
-
     piped = subprocess.run(
         [sys.executable, "-m", "service", "watch", "create", "--json", "--file", "-"],
         input=json.dumps(form),
@@ -109,7 +145,7 @@ def test_watches_are_listed_disabled_enabled_and_deleted(run):
     row = next(line for line in run("list").stdout.splitlines() if watch["id"] in line)
     assert "listed [bold]here" in row
     assert " all " in row
-    assert row.rstrip().endswith("enabled")
+    assert row.split()[-2:] == ["enabled", "healthy"]
 
     assert run("disable", watch["id"]).stdout == f"disabled {watch['id']}\n"
     assert json.loads(run("show", watch["id"], "--json").stdout)["status"] == "disabled"
@@ -140,6 +176,10 @@ def test_a_test_says_what_came_of_it(run, shell):
     assert "refused: " in refused.stdout
     assert sent.stdout.startswith("queued dlv_")
     assert json.loads(run("test", watch["id"], "--json").stdout)["reason"] == "refused"
+    shown = run("show", watch["id"]).stdout
+    assert "degraded since 20" in shown
+    assert "failures in a row" in shown
+    assert "degraded" in next(line for line in run("list").stdout.splitlines() if watch["id"] in line)
 
 
 def test_every_fault_is_a_line_with_its_pointer(run):

@@ -75,6 +75,7 @@ def test_five_minutes_are_believed_in_either_direction(age):
         (signed(webhook_timestamp="²"), BODY, "webhook-timestamp is no number of seconds"),
         (signed(webhook_timestamp="9" * 400), BODY, "webhook-timestamp is no number of seconds"),
         ({}, BODY, "no webhook-id"),
+        (signed(webhook_signature="", signature_input="sig1=()"), BODY, "signed after RFC 9421"),
         ({"webhook-id": "dlv_1", "webhook-timestamp": str(NOW)}, BODY, "no webhook-signature"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
