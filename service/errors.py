@@ -9,6 +9,7 @@
     ├── NotAcceptable         406  none of the media types asked for can be had
     ├── Conflict              409  names what it collides with
     ├── Gone                  410  it was there, and is forgotten
+    ├── PreconditionFailed    412  what is there is not what the request expects; carries the version that is
     ├── TooLarge              413  over the limit, which it names
     ├── UnsupportedMediaType  415  names the one that is taken
     ├── Invalid               422  readable but wrong; carries JSON Pointers
@@ -98,6 +99,16 @@ class Gone(WatchError):
     """It was there, and will not come back."""
 
     code, status, title = "gone", 410, "Gone"
+
+
+class PreconditionFailed(WatchError):
+    """What is there is not what the request expects."""
+
+    code, status, title = "preconditionFailed", 412, "Precondition failed"
+
+    def __init__(self, detail: str, version: int | None) -> None:
+        super().__init__(detail)
+        self.version = version  # the current one; None: there is nothing
 
 
 class TooLarge(WatchError):

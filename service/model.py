@@ -247,6 +247,7 @@ class Watch:
     signature: Signature = Signature()
     retry: Retry = Retry()
     ordering: Ordering = Ordering.RESOURCE
+    revision: int = 0  # of the write that made it so: goes up at each
     rate_limit: float | None = None  # attempts a second at most
     verification: Verification = Verification.NONE
     verification_state: VerificationState | None = None  # None without verification

@@ -31,6 +31,8 @@ def problem(error: errors.WatchError, dialect: Dialect | None = None) -> web.Res
         answer.headers["Allow"] = ", ".join(error.allow)
     if isinstance(error, errors.Unauthorized):
         answer.headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, errors.PreconditionFailed) and error.version is not None:
+        answer.headers["ETag"] = f'"{error.version}"'
     if isinstance(error, errors.Unavailable):
         answer.headers["Retry-After"] = "1"
     return answer

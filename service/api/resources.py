@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from service import access, clock, errors
-from service.api import answers
+from service.api import answers, etags
 from service.api.call import Call, page
 from service.changes import operations
 from service.changes.intake import PUSHED, Write
@@ -31,7 +31,7 @@ async def get(call: Call) -> web.Response:
     stored = await resources.one(call.services.store, call.tenant, rtype.name, call.part("id"))
     if stored is None or stored.document is None:
         raise errors.NotFound(f"there is no {rtype.name} {call.part('id')}")
-    return answers.ok(shown(stored))
+    return etags.answered(call.request, answers.ok(shown(stored)), stored.version)
 
 
 async def push(call: Call) -> web.Response:
@@ -39,14 +39,29 @@ async def push(call: Call) -> web.Response:
     rtype = find_type(call, "push")
     object_id = call.part("id")
     document = operations.push(rtype, object_id, await call.json())
-    written = await call.services.intake.write(Write(rtype, call.tenant, object_id, lambda _current: document, PUSHED))
-    return answers.ok(shown(written.stored), 201 if written.created else 200)
+    asked = etags.conditions(call.request)
+    written = await call.services.intake.write(
+        Write(
+            rtype,
+            call.tenant,
+            object_id,
+            lambda _current: document,
+            PUSHED,
+            check=None if asked is None else asked.check,
+        )
+    )
+    answer = answers.ok(shown(written.stored), 201 if written.created else 200)
+    return etags.tagged(answer, written.stored.version)
 
 
 async def delete(call: Call) -> web.Response:
     """Delete one; what watches are told is its last version."""
     rtype = find_type(call, "delete")
-    await call.services.intake.write(Write(rtype, call.tenant, call.part("id"), lambda _current: None, PUSHED))
+    asked = etags.conditions(call.request)
+    check = None if asked is None else asked.check_existing
+    await call.services.intake.write(
+        Write(rtype, call.tenant, call.part("id"), lambda _current: None, PUSHED, check=check)
+    )
     return answers.nothing()
 
 

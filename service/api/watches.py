@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace as replaced
 from typing import Any
 
 from aiohttp import web
 
-from service import clock, errors, ids
-from service.api import answers
+from service import clock, errors, ids, jsontext
+from service.api import answers, etags
 from service.api.call import Call, page
 from service.changes import detect
 from service.delivery import material, outbox, sign
 from service.journal import log
-from service.model import Algorithm, Change, CryptoKey, Event, Json, Role, WatchStatus
+from service.model import Algorithm, Change, CryptoKey, Event, Health, Json, Role, Watch, WatchStatus
 from service.store import changes, resources
 from service.store.driver import Transaction
 from service.watches import preview as previews
@@ -32,7 +32,7 @@ async def create(call: Call) -> web.Response:
 async def register(call: Call, object_type: str | None) -> web.Response:
     """Register a watch, of this type if it came through the type's collection."""
     registered = await call.services.registrar.register(call.tenant, await call.json(), object_type)
-    answer = await _answer(call, registered, 201)
+    answer = _answer(registered, None, 201)
     answer.headers["Location"] = f"/api/v1/watches/{registered.watch.id}"
     return answer
 
@@ -50,23 +50,22 @@ async def list_(call: Call) -> web.Response:
 async def get(call: Call) -> web.Response:
     """One watch, without its secrets."""
     watch = await call.services.registrar.get(call.tenant, call.part("id"))
-    healths = await call.services.registrar.health([watch.id])
-    return answers.ok(spec.show(watch, healths.get(watch.id)))
+    return etags.answered(call.request, answers.ok(spec.show(watch, await _health(call, watch))), watch.revision)
 
 
 async def replace(call: Call) -> web.Response:
     """A PUT: the body is the whole watch, but for the secrets that it leaves out."""
-    return await _answer(call, await call.services.registrar.replace(call.tenant, call.part("id"), await call.json()))
+    return await _change(call, call.services.registrar.replace)
 
 
 async def merge(call: Call) -> web.Response:
     """A PATCH: a JSON Merge Patch."""
-    return await _answer(call, await call.services.registrar.merge(call.tenant, call.part("id"), await call.json()))
+    return await _change(call, call.services.registrar.merge)
 
 
 async def delete(call: Call) -> web.Response:
     """Remove a watch; what it has pending is canceled."""
-    await call.services.registrar.remove(call.tenant, call.part("id"))
+    await call.services.registrar.remove(call.tenant, call.part("id"), etags.check(call.request))
     return answers.nothing()
 
 
@@ -145,15 +144,23 @@ async def test(call: Call) -> web.Response:
 async def verify(call: Call) -> web.Response:
     """Ask a watch's receiver for its consent again, now."""
     watch = await call.services.verifier.anew(call.tenant, call.part("id"))
-    healths = await call.services.registrar.health([watch.id])
-    return answers.ok(spec.show(watch, healths.get(watch.id)), 202)
+    return answers.ok(spec.show(watch, await _health(call, watch)), 202)
 
 
-async def _answer(call: Call, registered: Registered, status: int = 200) -> web.Response:
+async def _change(call: Call, change: Callable[..., Awaitable[Registered]]) -> web.Response:
+    registered = await change(call.tenant, call.part("id"), await call.json(), etags.check(call.request))
+    return _answer(registered, await _health(call, registered.watch))
+
+
+async def _health(call: Call, watch: Watch) -> Health | None:
+    return (await call.services.registrar.health([watch.id])).get(watch.id)
+
+
+def _answer(registered: Registered, health: Health | None, status: int = 200) -> web.Response:
     watch, secret = registered.watch, registered.signing_secret
-    healths = await call.services.registrar.health([watch.id])
-    shown = spec.show(watch, healths.get(watch.id), warnings=registered.warnings, signing_secret=secret)
-    return answers.ok(shown, status)
+    answer = answers.ok(spec.show(watch, health, warnings=registered.warnings, signing_secret=secret), status)
+    answer.headers["ETag"] = etags.of(watch.revision, jsontext.dumps(spec.show(watch, health)))  # as of a GET
+    return answer
 
 
 def _warnings(found: Iterable[errors.FieldError], prefix: str = "") -> list[Json]:

@@ -44,6 +44,9 @@ class Write:
     origin: str
     any_identity: bool = False
     silent: bool = False  # should it create the resource, nobody is told: there is no change
+    check: Callable[[int | None], None] | None = (
+        None  # judges the version that is there (None: nothing is), and may raise
+    )
 
 
 @value
@@ -207,6 +210,8 @@ def _draft(write: Write, key: Key | None, batch: Batch) -> Draft:
     """What a write would give."""
     old = batch.current.get(key) if key is not None else None
     before = old.document if old is not None else None
+    if write.check is not None:
+        write.check(old.version if old is not None and before is not None else None)
     document = write.apply(before)
     if document is None and before is None:
         raise errors.NotFound(f"there is no {write.type.name} {write.target}")

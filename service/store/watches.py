@@ -23,11 +23,12 @@ class WatchRow:
     spec: Document
     sealed: str | None
     hold_until: int = 0  # nothing is sent to it before: the receiver asked for it
+    revision: int = 0  # of the write that made it so
 
 
-async def save(transaction: Transaction, row: WatchRow, crypto_key_ids: Sequence[str]) -> None:
-    """Insert or replace one, with the keys that it names."""
-    spec = row.spec
+async def save(transaction: Transaction, row: WatchRow, crypto_key_ids: Sequence[str]) -> int:
+    """Insert or replace one, with the keys that it names; its revision."""
+    spec, revision = row.spec, await _next_revision(transaction)
     await transaction.fetch(
         Q.save,
         {
@@ -41,11 +42,12 @@ async def save(transaction: Transaction, row: WatchRow, crypto_key_ids: Sequence
             "sealed": row.sealed,
             "created": spec["created"],
             "updated": spec["updated"],
-            "revision": await _next_revision(transaction),
+            "revision": revision,
         },
     )
     await transaction.fetch(Q.forget_keys, {"watch_id": row.id})
     await transaction.many(Q.name_key, [{"watch_id": row.id, "key_id": key_id} for key_id in crypto_key_ids])
+    return revision
 
 
 async def rename_key(transaction: Transaction, former: str, key_id: str, now: int) -> list[str]:
@@ -109,4 +111,6 @@ async def _next_revision(transaction: Transaction) -> int:
 
 
 def _row(row: Row) -> WatchRow:
-    return WatchRow(row["id"], row["tenant"], orjson.loads(row["spec"]), row["sealed"], row["hold_until"])
+    return WatchRow(
+        row["id"], row["tenant"], orjson.loads(row["spec"]), row["sealed"], row["hold_until"], row["revision"]
+    )

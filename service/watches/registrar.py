@@ -27,6 +27,8 @@ from service.watches.registry import Prepared, Registry
 
 log = logging.getLogger(__name__)
 
+Check = Callable[[int], None]  # judges the revision that is there, and may raise
+
 
 class Listener(Protocol):
     """Who must know when a watch has changed: the dispatcher."""
@@ -96,19 +98,19 @@ class Registrar:
 
         return await self._store.write(action)
 
-    async def replace(self, tenant: str, watch_id: str, body: Json) -> Registered:
-        """A PUT. Raises NotFound, Invalid."""
-        return await self._change(tenant, watch_id, body, registration.replace)
+    async def replace(self, tenant: str, watch_id: str, body: Json, check: Check) -> Registered:
+        """A PUT. Raises NotFound, Invalid, and what ``check`` raises of the revision that is there."""
+        return await self._change(tenant, watch_id, body, check, registration.replace)
 
-    async def merge(self, tenant: str, watch_id: str, body: Json) -> Registered:
-        """A PATCH. Raises NotFound, Invalid."""
-        return await self._change(tenant, watch_id, body, registration.merge)
+    async def merge(self, tenant: str, watch_id: str, body: Json, check: Check) -> Registered:
+        """A PATCH. Raises NotFound, Invalid, and what ``check`` raises of the revision that is there."""
+        return await self._change(tenant, watch_id, body, check, registration.merge)
 
-    async def remove(self, tenant: str, watch_id: str) -> None:
-        """Delete a watch and cancel what it has pending. Raises NotFound."""
+    async def remove(self, tenant: str, watch_id: str, check: Check) -> None:
+        """Delete a watch and cancel what it has pending. Raises NotFound, and what ``check`` raises."""
 
         async def action(transaction: Transaction) -> None:
-            await self._current(transaction, tenant, watch_id)
+            check((await self._current(transaction, tenant, watch_id)).revision)
             now = clock.now_ms()
             await deliveries.cancel(transaction, watch_id, now)
             await health.forget(transaction, watch_id)
@@ -211,15 +213,14 @@ class Registrar:
         """Make something else of a watch as it is stored now; None: it is deleted, or ``change`` does not want to."""
         watch = await self.stored(transaction, watch_id)
         altered = None if watch is None else change(watch)
-        if altered is not None:
-            await self._store_watch(transaction, altered)
-        return altered
+        return None if altered is None else await self._store_watch(transaction, altered)
 
     async def _change(
-        self, tenant: str, watch_id: str, body: Json, judge: Callable[[Watch, Json, World], Registration]
+        self, tenant: str, watch_id: str, body: Json, check: Check, judge: Callable[[Watch, Json, World], Registration]
     ) -> Registered:
         async def action(transaction: Transaction) -> Registered:
             current = await self._current(transaction, tenant, watch_id)
+            check(current.revision)
             return await self._save(transaction, judge(current, body, await self._world(transaction, tenant)))
 
         return await self._store.write(action)
@@ -230,22 +231,23 @@ class Registrar:
             key: CryptoKey = await self._keyring.add(transaction, watch.tenant, watch.name)
             watch = replace(watch, signature=replace(watch.signature, crypto_key_ids=(key.id,)))
             secret = material.encode_secret(key.secret)
-        await self._store_watch(transaction, watch)
+        watch = await self._store_watch(transaction, watch)
         if asked.verify:
             await verifications.ask(transaction, watch.id, clock.now_ms(), anew=True)
         return Registered(watch, asked.warnings, secret)
 
-    async def _store_watch(self, transaction: Transaction, watch: Watch) -> None:
+    async def _store_watch(self, transaction: Transaction, watch: Watch) -> Watch:
         prepared = Prepared.of(watch)
         public, secrets = spec.to_record(watch)
         sealed = self._vault.seal(jsontext.dumps(dict(secrets))) if secrets else None
         row = WatchRow(watch.id, watch.tenant, public, sealed)
-        await watches.save(transaction, row, watch.signature.crypto_key_ids)
+        revision = await watches.save(transaction, row, watch.signature.crypto_key_ids)
         if _is_forgiven(self._registry.get(watch.id), watch):
             await health.forgive(transaction, watch.id)
         if verification.is_due(watch):
             await verifications.ask(transaction, watch.id, clock.now_ms(), anew=False)
         transaction.after_commit(lambda: self._adopt(prepared))
+        return replace(watch, revision=revision)
 
     async def _current(self, reader: Reader, tenant: str, watch_id: str) -> Watch:
         row = await watches.one(reader, tenant, watch_id)
@@ -269,7 +271,7 @@ class Registrar:
 
     def _open(self, row: WatchRow) -> Watch:
         opened: Any = jsontext.loads(self._vault.open(row.sealed)) if row.sealed else {}
-        return spec.from_record(row.id, row.tenant, row.spec, opened)
+        return replace(spec.from_record(row.id, row.tenant, row.spec, opened), revision=row.revision)
 
     async def _world(self, reader: Reader, tenant: str) -> World:
         await self._keyring.refresh(reader)
