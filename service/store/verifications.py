@@ -47,6 +47,11 @@ async def settle(transaction: Transaction, claim: Claim, due: int | None) -> boo
     return bool(await transaction.fetch(Q.settle, names))
 
 
+async def release(transaction: Transaction, worker: str) -> None:
+    """Give back what this worker holds."""
+    await transaction.fetch(Q.release, {"worker": worker})
+
+
 async def take_over(transaction: Transaction) -> None:
     """Free what every other worker holds."""
     await transaction.fetch(Q.take_over)

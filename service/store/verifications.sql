@@ -24,5 +24,8 @@ WHERE due IS NOT NULL;
 UPDATE verifications SET due = :due, attempts = attempts + 1, worker = NULL
 WHERE watch_id = :watch_id AND fence = :fence RETURNING watch_id;
 
+-- name: release     what this worker will not ask any more
+UPDATE verifications SET worker = NULL WHERE worker = :worker;
+
 -- name: take_over   called by the one process that owns the database
 UPDATE verifications SET worker = NULL WHERE worker IS NOT NULL;

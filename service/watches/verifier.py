@@ -9,6 +9,7 @@ anew, raises the fence. A receiver that cannot be reached is asked again after t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
 import random
@@ -65,19 +66,12 @@ class Verifier:
             await self._store.write(verifications.take_over)
         for watch in self._registrar.verified_for_others(self._origin):
             await self._store.write(functools.partial(self._anew, watch_id=watch.id, wanted=_is_asked))
-        async with asyncio.TaskGroup() as group:
-            while True:
-                self._nudge.clear()
-                try:
-                    rest = await self._look(group)
-                except errors.Unavailable as error:
-                    log.warning("verifying waits: %s", error.detail)
-                    rest = PAUSE
-                try:
-                    async with asyncio.timeout(rest):
-                        await self._nudge.wait()
-                except TimeoutError:
-                    pass
+        try:
+            async with asyncio.TaskGroup() as group:
+                await self._go_on(group)
+        finally:
+            with contextlib.suppress(errors.Unavailable):  # else the leases run out
+                await self._store.write(lambda transaction: verifications.release(transaction, self.worker_id))
 
     def watch_changed(self, watch_id: str, *, moved: bool = False, forgiven: bool = False) -> None:  # noqa: ARG002  all the same
         """A watch may have to be verified."""
@@ -120,6 +114,20 @@ class Verifier:
         return watch
 
     # One question
+
+    async def _go_on(self, group: asyncio.TaskGroup) -> None:
+        while True:
+            self._nudge.clear()
+            try:
+                rest = await self._look(group)
+            except errors.Unavailable as error:
+                log.warning("verifying waits: %s", error.detail)
+                rest = PAUSE
+            try:
+                async with asyncio.timeout(rest):
+                    await self._nudge.wait()
+            except TimeoutError:
+                pass
 
     async def _look(self, group: asyncio.TaskGroup) -> float:
         """Put the questions that are due, as many as may be under way; seconds until there may be more."""
