@@ -115,8 +115,8 @@ class Tokens:
         try:
             return await self._request(account.credentials)
         except TokenError as error:
-            former = account.credentials.refresh_token
-            if error.code != INVALID_GRANT or former is None or self._note_loss is None:
+            former, by_token = account.credentials.refresh_token, account.credentials.grant_type == "refresh_token"
+            if error.code != INVALID_GRANT or former is None or not by_token or self._note_loss is None:
                 raise
             try:
                 await self._note_loss(watch_id, (*account.spent, former))

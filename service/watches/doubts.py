@@ -50,8 +50,13 @@ def _of_authentication(form: Mapping[str, Any]) -> Iterator[FieldError]:
     signature, oauth2 = form.get("signature", {}), form.get("oauth2Auth", {})
     if signature.get("cryptoKeyIds") and "enabled" not in signature:
         yield FieldError("/signature", "names keys, but callbacks are signed only with enabled: true")
-    if oauth2.get("grantType") == "client_credentials" and "clientSecret" not in oauth2:
-        yield FieldError("/oauth2Auth", "has no clientSecret, which servers ask for with client_credentials")
+    if oauth2.get("grantType") == "client_credentials":
+        if "clientSecret" not in oauth2:
+            yield FieldError("/oauth2Auth", "has no clientSecret, which servers ask for with client_credentials")
+    elif oauth2 and "refreshToken" not in oauth2 and "authUrl" not in oauth2:
+        yield FieldError(
+            "/oauth2Auth", "has no refreshToken, and no authUrl at which its owner could give one: deliveries wait"
+        )
 
 
 def _undeclared(names: Sequence[str], type_name: str, schema: Mapping[str, Any]) -> str | None:

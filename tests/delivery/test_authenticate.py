@@ -313,6 +313,39 @@ async def test_a_spent_refresh_token_is_an_invalid_grant(
         await tokens.get(WATCH, replace(by_refresh, refresh_token="spent-long-ago"))
 
 
+async def test_a_refresh_token_that_is_not_taken_any_more_is_noted_with_those_before_it(
+    client: aiohttp.ClientSession, time: Time, vault: Vault, server: AuthServer, by_refresh: OAuth2
+) -> None:
+    noted = []
+
+    async def note(watch_id: str, former: tuple[str, ...]) -> None:
+        noted.append((watch_id, former))
+
+    async with Tokens(client, time, vault.store, note) as tokens:
+        tokens.drop(WATCH, await tokens.get(WATCH, by_refresh))
+        ((_, rotated),) = vault.stored
+        server.revoke_everything()
+        with pytest.raises(TokenError, match="invalid_grant") as caught:
+            await tokens.get(WATCH, by_refresh)
+        assert caught.value.is_lost
+        assert noted == [(WATCH, (by_refresh.refresh_token, rotated))]
+
+
+async def test_what_cannot_be_noted_is_not_lost_yet(
+    client: aiohttp.ClientSession, time: Time, vault: Vault, server: AuthServer, by_refresh: OAuth2
+) -> None:
+    async def note(_watch_id: str, _former: tuple[str, ...]) -> None:
+        raise OSError("disk full")
+
+    server.revoke_everything()
+    async with Tokens(client, time, vault.store, note) as tokens:
+        for _ in range(2):
+            with pytest.raises(TokenError, match="invalid_grant") as caught:
+                await tokens.get(WATCH, by_refresh)
+            assert not caught.value.is_lost
+    assert len(server.asked) == 2
+
+
 async def test_a_scope_that_was_not_granted_is_refused(tokens: Tokens, server: AuthServer, by_refresh: OAuth2) -> None:
     with pytest.raises(TokenError, match="invalid_scope"):
         await tokens.get(WATCH, replace(by_refresh, scope="admin"))

@@ -122,6 +122,11 @@ class AuthServer:
         """Those that have not been used up."""
         return [token.refresh_token for token in self._tokens if token.refresh_token and not token.revoked]
 
+    def revoke_everything(self) -> None:
+        """As if the owner had withdrawn consent: no refresh token is good any more."""
+        for token in self._tokens:
+            token.revoked = True
+
     def find_client(self, client_id: str) -> Client | None:
         return self._clients.get(client_id)
 

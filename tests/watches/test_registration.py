@@ -361,6 +361,13 @@ def test_client_credentials_without_a_secret_are_cause_for_warning():
     assert "clientSecret" in warned(parse(oauth2Auth=client))["/oauth2Auth"]
 
 
+def test_oauth2_without_a_refresh_token_and_a_way_to_one_is_cause_for_warning():
+    client = {"clientId": "c", "clientSecret": "s3cret", "accessTokenUrl": TOKEN_URL}
+    assert "deliveries wait" in warned(parse(oauth2Auth=client))["/oauth2Auth"]
+    assert not warned(parse(oauth2Auth={**client, "refreshToken": "r3fresh"}))
+    assert not warned(parse(oauth2Auth={**client, "authUrl": "https://login.example.com/authorize"}))
+
+
 # What answers show
 
 
