@@ -19,6 +19,7 @@ COMMANDS = {  # where each is; a module is loaded when its command is run, so th
     "tail": "tail:tail",
     "listen": "listen:listen",
     "watch": "watch:watch",
+    "redeliver": "redeliver:redeliver",
     "sources": "sources:sources",
     "import": "imports:import_",
     "keys": "keys:keys",
