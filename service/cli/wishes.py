@@ -215,5 +215,14 @@ WISHES = (
         "ordering",
         _member("ordering"),
     ),
+    Wish(
+        click.option(
+            "--verification",
+            type=click.Choice(["none", "webhook-origin"]),
+            help="Whether the receiver is asked for its consent first.  [default: none]",
+        ),
+        "verification",
+        _member("verification"),
+    ),
     Wish(click.option("--disabled", is_flag=True, help="Register it, but send nothing yet."), "disabled", _disabled),
 )

@@ -7,7 +7,7 @@ kept must go where it went before.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from service import errors
@@ -34,7 +34,7 @@ def replaced(stored: Document, given: Document) -> Document:
 
 def merged(stored: Document, patch: Document) -> Document:
     """The stored form after a JSON Merge Patch; header names are matched in any case."""
-    form: Document = _merged(stored, {name: value for name, value in patch.items() if name != secrets.HEADERS})
+    form: Document = merge_patch(stored, {name: value for name, value in patch.items() if name != secrets.HEADERS})
     if secrets.HEADERS in patch:
         form[secrets.HEADERS] = _merged_headers(stored[secrets.HEADERS], patch[secrets.HEADERS])
     return form
@@ -47,17 +47,27 @@ def redirected(current: Watch, form: Document, given: Document) -> Iterator[Fiel
     """
     oauth2 = form.get("oauth2Auth")
     token_url = oauth2.get("accessTokenUrl") if isinstance(oauth2, dict) else None
-    elsewhere = _moved(current.address, form.get("address"))
-    token_elsewhere = current.oauth2 is not None and _moved(current.oauth2.access_token_url, token_url)
-    for pointer in sorted(secrets.of(form).keys() - secrets.of(given).keys()):
-        if elsewhere:
-            yield FieldError(pointer, "address has another origin now: send this secret again, or remove it")
-        elif token_elsewhere and pointer.startswith("/oauth2Auth/"):
-            yield FieldError(pointer, "accessTokenUrl has another origin now: send this secret again, or remove it")
+    elsewhere = {}
+    if moved(current.address, form.get("address")):
+        elsewhere[""] = "address"
+    if current.oauth2 is not None and moved(current.oauth2.access_token_url, token_url):
+        elsewhere["/oauth2Auth/"] = "accessTokenUrl"
+    yield from astray(secrets.of(form).keys() - secrets.of(given).keys(), elsewhere)
 
 
-def _merged(target: Json, patch: Json) -> Any:
-    """RFC 7396, section 2."""
+def astray(kept: Iterable[str], elsewhere: Mapping[str, str]) -> Iterator[FieldError]:
+    """Stored secrets, by pointer, that would go to a new origin: nobody redirects a credential.
+
+    ``elsewhere`` has the pointers' beginnings and the member that is new for them, the widest first.
+    """
+    for pointer in sorted(kept):
+        member = next((member for beginning, member in elsewhere.items() if pointer.startswith(beginning)), None)
+        if member is not None:
+            yield FieldError(pointer, f"{member} has another origin now: send this secret again, or remove it")
+
+
+def merge_patch(target: Json, patch: Json) -> Any:
+    """A JSON Merge Patch, applied (RFC 7396, section 2)."""
     if not isinstance(patch, dict):
         return patch
     result = dict(target) if isinstance(target, dict) else {}
@@ -65,7 +75,7 @@ def _merged(target: Json, patch: Json) -> Any:
         if value is None:
             result.pop(name, None)
         else:
-            result[name] = _merged(result.get(name), value)
+            result[name] = merge_patch(result.get(name), value)
     return result
 
 
@@ -77,7 +87,8 @@ def _merged_headers(stored: Json, patch: Json) -> Json:
     return {**kept, **{name: value for name, value in patch.items() if value is not None}}
 
 
-def _moved(before: str, after: Json) -> bool:
+def moved(before: str, after: Json) -> bool:
+    """Whether the URL ``after`` has another origin."""
     origin = _origin(after) if isinstance(after, str) else None  # without one the new URL is at fault itself
     return origin is not None and origin != _origin(before)
 

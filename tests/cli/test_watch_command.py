@@ -23,7 +23,9 @@ WISHES = (
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
-    with Shell(tmp_path_factory.mktemp("served")).serving(WATCH_EGRESS_ALLOW="127.0.0.0/8") as served:
+    with Shell(tmp_path_factory.mktemp("served")).serving(
+        WATCH_EGRESS_ALLOW="127.0.0.0/8", WATCH_PUBLIC_URL="https://watch.example.com"
+    ) as served:
         yield served
 
 
@@ -180,6 +182,17 @@ def test_a_test_says_what_came_of_it(run, shell):
     assert "degraded since 20" in shown
     assert "failures in a row" in shown
     assert "degraded" in next(line for line in run("list").stdout.splitlines() if watch["id"] in line)
+
+
+def test_a_receiver_that_is_asked_first_consents_and_is_shown_to(run, shell):
+    with listening(shell, "--json") as receiver:
+        watch = made(run, "--address", f"{receiver.url}/hook", "--verification", "webhook-origin")
+        assert run("test", watch["id"]).returncode == 0
+        assert json.loads(receiver.stdout.readline())["headers"]["ce-type"] == "agendize.account.test"
+        assert "nothing is verified" in receiver.stderr.readline()
+        assert "handshake: watch.example.com may send callbacks to /hook" in receiver.stderr.readline()
+    (row,) = [line for line in run("show", watch["id"]).stdout.splitlines() if line.startswith("verificationState")]
+    assert "verified" in row
 
 
 def test_every_fault_is_a_line_with_its_pointer(run):

@@ -21,7 +21,7 @@ from service.changes.poll import spec
 from service.changes.poll.source import Source
 from service.errors import FieldError, Invalid
 from service.model import Document, Json
-from service.watches import address, headers
+from service.watches import address, headers, revision
 from service.watches import form as watch_forms
 
 SCHEMA: Mapping[str, Any] = json.loads(
@@ -61,7 +61,7 @@ def parse(body: Json, world: World, *, tenant: str, source_id: str, file: str | 
 def merge(current: Source, body: Json, world: World) -> Judged:
     """A PATCH: the body is a JSON Merge Patch (RFC 7396) of the form; null removes. Raises Invalid."""
     given = {name: value for name, value in _object(body).items() if name not in READ_ONLY}
-    form = _without_nulls(_merged(spec.to_form(current), given))
+    form = _without_nulls(revision.merge_patch(spec.to_form(current), given))
     faults = list(_redirected(current, form, given))
     if form.setdefault("type", current.type) != current.type:
         faults.append(FieldError("/type", f"cannot change from {current.type}: make another source"))
@@ -154,20 +154,12 @@ def _redirected(current: Source, form: Document, given: Document) -> Iterator[Fi
     auth: Any = form.get("auth")
     oauth2 = auth.get("oauth2") if isinstance(auth, dict) else None
     token_url = oauth2.get("accessTokenUrl") if isinstance(oauth2, dict) else None
-    elsewhere = _moved(current.url, form.get("url"))
-    token_elsewhere = current.auth.oauth2 is not None and _moved(current.auth.oauth2.access_token_url, token_url)
-    for pointer in sorted(spec.secrets_of(form).keys() - spec.secrets_of(given).keys()):
-        if elsewhere:
-            yield FieldError(pointer, "url has another origin now: send this secret again, or remove it")
-        elif token_elsewhere and pointer.startswith("/auth/oauth2/"):
-            yield FieldError(pointer, "accessTokenUrl has another origin now: send this secret again, or remove it")
-
-
-def _moved(before: str, after: Json) -> bool:
-    try:
-        return isinstance(after, str) and address.compile(after).origin != address.compile(before).origin
-    except Invalid:
-        return False  # the new one is at fault itself
+    elsewhere = {}
+    if revision.moved(current.url, form.get("url")):
+        elsewhere[""] = "url"
+    if current.auth.oauth2 is not None and revision.moved(current.auth.oauth2.access_token_url, token_url):
+        elsewhere["/auth/oauth2/"] = "accessTokenUrl"
+    yield from revision.astray(spec.secrets_of(form).keys() - spec.secrets_of(given).keys(), elsewhere)
 
 
 def _object(body: Json) -> Document:
@@ -183,19 +175,6 @@ def _without_nulls(form: Document) -> Document:
     if isinstance(auth, dict):
         kept["auth"] = {name: value for name, value in auth.items() if value is not None}
     return kept
-
-
-def _merged(target: Json, patch: Json) -> Any:
-    """RFC 7396, section 2."""
-    if not isinstance(patch, dict):
-        return patch
-    result = dict(target) if isinstance(target, dict) else {}
-    for name, value in patch.items():
-        if value is None:
-            result.pop(name, None)
-        else:
-            result[name] = _merged(result.get(name), value)
-    return result
 
 
 def _names(types: Container[str]) -> list[str]:
