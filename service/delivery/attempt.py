@@ -7,8 +7,9 @@ from urllib.parse import quote
 
 from service import __version__, clock
 from service.delivery import retry
+from service.delivery.outgoing import Outgoing
 from service.delivery.recipient import Recipient, RenderError
-from service.delivery.sign import Outgoing, Signing
+from service.delivery.sign import Signing
 from service.model import Change, DeliveryStatus, Outcome, Reason, Request, Watch
 from service.store.deliveries import Job
 from service.values import value

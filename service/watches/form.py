@@ -27,7 +27,6 @@ SCHEMA: Mapping[str, Any] = json.loads(
 MOST_FAULTS = 20
 READ_ONLY = frozenset(name for name, schema in SCHEMA["properties"].items() if schema.get("readOnly"))
 SECTIONS = ("basicAuth", "oauth2Auth", "signature", "retry")  # members that are objects of known members
-NOT_YET = frozenset({"http-message-signatures"})  # of the contract, not of this version
 
 
 def faults(form: Document) -> list[FieldError]:
@@ -109,9 +108,7 @@ def _type(validator: Any, value: Any, instance: Any, _schema: Any) -> Iterator[V
 
 def _enum(_validator: Any, values: Any, instance: Any, _schema: Any) -> Iterator[ValidationError]:
     if not any(type(instance) is type(value) and instance == value for value in values):
-        later = isinstance(instance, str) and instance in NOT_YET
-        prefix = f"{instance} is not supported by this version: " if later else ""
-        yield ValidationError(f"{prefix}must be {'one of ' * (len(values) > 1)}{', '.join(map(_text, values))}")
+        yield ValidationError(f"must be {'one of ' * (len(values) > 1)}{', '.join(map(_text, values))}")
 
 
 def _required(_validator: Any, names: Any, instance: Any, _schema: Any) -> Iterator[ValidationError]:
@@ -126,8 +123,6 @@ def _additional(validator: Any, allowed: Any, instance: Any, schema: Any) -> Ite
             continue
         if allowed is not False:
             yield from validator.descend(instance[name], allowed, path=name)
-        elif schema is SCHEMA and name in NOT_YET:
-            yield ValidationError("is not supported by this version: leave it out", path=[name])
         else:
             yield ValidationError(f"is not a known member{hint(name, known)}", path=[name])
 

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from service.delivery import sign
+from service.delivery import sign, standard
 from service.errors import FieldError
 from service.model import CryptoKey, Signature
 
@@ -15,7 +15,7 @@ Keys = Mapping[str, CryptoKey]  # of the tenant, by their ids
 
 def faults(form: Mapping[str, Any], keys: Keys) -> Iterator[FieldError]:
     """What is wrong with the keys that a ``signature`` names."""
-    scheme = form.get("scheme", sign.STANDARD)
+    scheme = form.get("scheme", standard.NAME)
     for index, key_id in enumerate(form.get("cryptoKeyIds", ())):
         pointer, key = f"/signature/cryptoKeyIds/{index}", keys.get(key_id)
         if key is None:

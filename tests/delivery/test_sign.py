@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from service.delivery import material, sign
+from service.delivery import material, sign, standard
 from service.delivery.material import Material
+from service.delivery.outgoing import Outgoing
 from service.model import Algorithm, CryptoKey
 
 PUBLISHED = json.loads((Path(__file__).parents[1] / "corpus" / "signatures.json").read_text(encoding="utf-8"))
@@ -25,8 +26,8 @@ def key(made: Material | None = None) -> CryptoKey:
 
 
 def signed(keys: Iterable[CryptoKey], message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
-    outgoing = sign.Outgoing(message_id, timestamp, body, "POST", "https://example.com/hook", {})
-    return sign.signing(list(keys), sign.STANDARD).headers(outgoing)
+    outgoing = Outgoing(message_id, timestamp, body, "POST", "https://example.com/hook", {})
+    return sign.signing(list(keys), standard.NAME).headers(outgoing)
 
 
 def verifier(of: CryptoKey) -> Webhook:
@@ -88,6 +89,6 @@ def test_without_keys_there_is_an_id_and_a_timestamp_and_no_signature() -> None:
 
 
 def test_signing_twice_gives_the_same() -> None:
-    ready = sign.signing([key(), key(material.generate(Algorithm.ED25519))], sign.STANDARD)
-    outgoing = sign.Outgoing("dlv_1", TIMESTAMP, BODY, "POST", "https://example.com/hook", {})
+    ready = sign.signing([key(), key(material.generate(Algorithm.ED25519))], standard.NAME)
+    outgoing = Outgoing("dlv_1", TIMESTAMP, BODY, "POST", "https://example.com/hook", {})
     assert ready.headers(outgoing) == ready.headers(outgoing)
