@@ -43,23 +43,22 @@ class Access:
 
     async def bootstrap(self, configured: str | None) -> str | None:
         """See to it that there is a bootstrap key; the key itself if one had to be made, to be shown once."""
-        made = None
-        if configured is None and await keys.api_key(self._store, None, BOOTSTRAP) is None:
-            made = configured = new_key()
-        if configured is not None:
-            now = clock.now_ms()
-            row = ApiKeyRow(BOOTSTRAP, DEFAULT_TENANT, "bootstrap key", Role.ADMIN, now)
-            hashed = _hash(configured)
+        key, now = configured or new_key(), clock.now_ms()
+        row = ApiKeyRow(BOOTSTRAP, DEFAULT_TENANT, "bootstrap key", Role.ADMIN, now)
+        hashed = _hash(key)
 
-            async def action(transaction: Transaction) -> None:
-                await keys.add_tenant(transaction, DEFAULT_TENANT, now)
-                other = await keys.api_key_by_hash(transaction, hashed)
-                if other is not None and other.id != BOOTSTRAP:
-                    raise errors.ConfigError("admin.key: this text is an API key already; choose another")
+        async def action(transaction: Transaction) -> str | None:
+            if configured is None and await keys.api_key(transaction, None, BOOTSTRAP) is not None:
+                return None
+            await keys.add_tenant(transaction, DEFAULT_TENANT, now)
+            other = await keys.api_key_by_hash(transaction, hashed)
+            if other is not None and other.id != BOOTSTRAP:
+                raise errors.ConfigError("admin.key: this text is an API key already; choose another")
+            if other is None:
                 await keys.save_api_key(transaction, row, hashed)
+            return key if configured is None else None
 
-            await self._store.write(action)
-        return made
+        return await self._store.write(action)
 
     async def principal(self, key: str) -> Principal:
         """Whose key this is; Unauthorized when nobody's."""

@@ -10,10 +10,11 @@ import asyncio
 import logging
 import os
 import resource
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from aiohttp import web
 
@@ -21,7 +22,7 @@ from service import clock, errors, vault
 from service.access import Access
 from service.api import protocol, routes
 from service.api.metrics import Metrics
-from service.api.services import Services
+from service.api.services import Part, Services
 from service.changes import detect, types
 from service.changes.importer import Importer
 from service.changes.intake import Intake
@@ -31,16 +32,19 @@ from service.changes.poll.poller import Poller
 from service.changes.poll.upstream import Upstream
 from service.changes.snapshot import Snapshots
 from service.config import Settings
-from service.delivery import send
+from service.delivery import outbox, send
 from service.delivery.authenticate import Tokens
 from service.delivery.dispatcher import Dispatcher
 from service.delivery.egress import Guard
+from service.delivery.elsewhere import Elsewhere, Shared
 from service.delivery.fanout import FanOut
 from service.delivery.keyring import KeyRing
 from service.delivery.sender import Sender
 from service.journal import retention
-from service.store import sealed, store
-from service.store.store import Store
+from service.replicas import Memory, Others, Replica, Work
+from service.store import replicas, sealed, store
+from service.store.driver import Transaction
+from service.store.store import SharedStore, Store
 from service.watches.authorization import Authorizations
 from service.watches.registrar import Registrar
 from service.watches.registry import Registry
@@ -64,36 +68,35 @@ class Running:
 
 
 @asynccontextmanager
-async def running(settings: Settings, *, now: Callable[[], int] = clock.now_ms) -> AsyncIterator[Running]:
-    """Start a service and stop it at the end of the block, gracefully. ``now``: its clock (ms).
+async def running(
+    settings: Settings, part: Part = Part.ALL, *, now: Callable[[], int] = clock.now_ms
+) -> AsyncIterator[Running]:
+    """Start a service, or a part of one, and stop it at the end of the block, gracefully. ``now``: its clock (ms).
 
     Raises:
         ConfigError: it cannot start with these settings; nothing was left half done.
     """
     try:
         async with asyncio.TaskGroup() as group, AsyncExitStack() as stack:
-            yield await _start(settings, group, stack, now)
+            yield await _start(settings, part, group, stack, now)
             log.info("stopping")
     except* errors.ConfigError as group_error:
         raise group_error.exceptions[0] from None
 
 
 async def _start(
-    settings: Settings, group: asyncio.TaskGroup, stack: AsyncExitStack, now: Callable[[], int]
+    settings: Settings, part: Part, group: asyncio.TaskGroup, stack: AsyncExitStack, now: Callable[[], int]
 ) -> Running:
-    _raise_file_limit()
-    # Names are looked up in threads: those that hang must not keep the others waiting.
-    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(LOOKUPS, thread_name_prefix="lookup"))
-    for doubt in settings.doubts:
-        log.warning("%s", doubt)
+    _prepare(settings, part)
     known = types.load(settings.resources)
     opened = await stack.enter_async_context(store.opened(settings.database.url, group))
-    box = vault.Vault.load(settings.secret.key, settings.database.key_file)
-    await _check_vault(opened, box, rotating=len(settings.secret.key) > 1)
+    replica = await _join(opened, stack)
+    box = await _vault(opened, settings)
 
     access = Access(opened)
     new_key = await access.bootstrap(settings.admin.key)
     keyring = KeyRing(opened, box)
+    _, revision = await replicas.revisions(opened)
     await keyring.refresh()
     guard = Guard(settings.egress.allow)
     registry = Registry(
@@ -101,6 +104,8 @@ async def _start(
     )
     registrar = Registrar(opened, registry, box, keyring, known, guard.check, settings.server.name)
     await registrar.load()
+    if replica is not None:
+        replica.remember(Memory(registrar, keyring, access), revision)
 
     metrics = Metrics()
     client = await stack.enter_async_context(send.session(guard))
@@ -116,17 +121,26 @@ async def _start(
         now=now,
     )
     verifier = Verifier(opened, registrar, client, tokens, settings.server.name, now=now)
-    registrar.listen(dispatcher, verifier)
-    fan_out = FanOut(opened, registrar, dispatcher, now=now)
+    if part.works:
+        registrar.listen(dispatcher, verifier)
+    handoff = _handoff(opened, dispatcher, part)
+    fan_out = FanOut(opened, registrar, handoff, now=now)
     await fan_out.load()
     intake = Intake(opened, registry, fan_out, now=now, observe=metrics.changed)
-    await Importer(opened, intake).recover()
+    importer = Importer(opened, intake)
+    if replica is None:
+        await importer.recover()
     _add_gauges(metrics, opened, registry, dispatcher, fan_out)
     sources = Sources(opened, box, known, guard.check)
     await sources.declare(declared.load(settings.directory / "sources", os.environ, sources.world()))
     source_tokens = await stack.enter_async_context(Tokens(client, clock.now_ms, sources.keep_refresh_token))
     poller = Poller(opened, sources, Snapshots(opened, intake), Upstream(client, source_tokens, clock.now_ms), known)
-    sources.listen(poller)
+    if part.works:
+        sources.listen(poller)
+    if replica is not None:
+        sources.listen(Others(opened))
+        replica.tend(Work(importer, fan_out, *((dispatcher, poller) if part.works else ())))
+        _keep_running(replica.run(), "replica", group, stack)
     services = Services(
         settings=settings,
         store=opened,
@@ -139,35 +153,59 @@ async def _start(
         keyring=keyring,
         intake=intake,
         sources=sources,
-        dispatcher=dispatcher,
-        replayer=Replayer(opened, registry, dispatcher, now=now),
+        handoff=handoff,
+        replayer=Replayer(opened, registry, handoff, now=now),
         metrics=metrics,
     )
 
     await stack.enter_async_context(keyring.noting(group))
-    dispatching = group.create_task(dispatcher.run(), name="dispatcher")
-    stack.push_async_callback(_stop_dispatcher, dispatcher, dispatching, settings.delivery.shutdown_grace)
-    workers = {
-        "fan-out": fan_out.run(),
-        "replays": services.replayer.run(),
-        "verifier": verifier.run(),
-        "poller": poller.run(),
-    }
-    for name, work in workers.items():
-        stack.push_async_callback(_cancel, group.create_task(work, name=name))
-    sweeping = group.create_task(
-        retention.run(opened, settings.log.retention_days, settings.log.retention_interval), name="retention"
-    )
-    stack.callback(sweeping.cancel)
+    if part.works:
+        dispatching = group.create_task(dispatcher.run(), name="dispatcher")
+        stack.push_async_callback(_stop_dispatcher, dispatcher, dispatching, settings.delivery.shutdown_grace)
+        workers = {
+            "fan-out": fan_out.run(),
+            "replays": services.replayer.run(),
+            "verifier": verifier.run(),
+            "poller": poller.run(),
+            "retention": retention.run(opened, settings.log.retention_days, settings.log.retention_interval),
+        }
+        for name, work in workers.items():
+            _keep_running(work, name, group, stack)
 
-    url = await _listen(settings, services, stack)
+    url = await _listen(services, part, stack)
     log.info("listening on %s with %d resource types and %d watches", url, len(known), len(registry))
     return Running(services, url, new_key)
 
 
-async def _listen(settings: Settings, services: Services, stack: AsyncExitStack) -> str:
+def _prepare(settings: Settings, part: Part) -> None:
+    _check_sharing(settings, part)
+    _raise_file_limit()
+    # Names are looked up in threads: those that hang must not keep the others waiting.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(LOOKUPS, thread_name_prefix="lookup"))
+    for doubt in settings.doubts:
+        log.warning("%s", doubt)
+
+
+async def _join(opened: Store, stack: AsyncExitStack) -> Replica | None:
+    """Be one of several processes, where the database is one that several share."""
+    if not isinstance(opened, SharedStore):
+        return None
+    replica = Replica(opened)
+    await replica.join()
+    stack.push_async_callback(replica.leave)
+    return replica
+
+
+def _handoff(opened: Store, dispatcher: Dispatcher, part: Part) -> outbox.Handoff:
+    if not opened.is_shared:
+        return dispatcher
+    return Shared(opened, dispatcher) if part.works else Elsewhere(opened)
+
+
+async def _listen(services: Services, part: Part, stack: AsyncExitStack) -> str:
     """Answer calls; where."""
-    runner = protocol.Runner(routes.application(services), shutdown_timeout=LAST_ANSWERS)
+    settings = services.settings
+    runner = protocol.Runner(routes.application(services, part), shutdown_timeout=LAST_ANSWERS)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     site = web.TCPSite(runner, settings.server.host, settings.server.port, backlog=1024)
@@ -181,18 +219,40 @@ async def _listen(settings: Settings, services: Services, stack: AsyncExitStack)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-async def _check_vault(opened: Store, box: vault.Vault, *, rotating: bool) -> None:
+def _check_sharing(settings: Settings, part: Part) -> None:
+    """What several processes over one database need."""
+    if not store.is_postgresql(settings.database.url):
+        if part is not Part.ALL:
+            raise errors.ConfigError(
+                f"role {part}: one process serves an SQLite file and does everything; database.url must be "
+                "postgresql://... to divide the work"
+            )
+    elif not settings.secret.key:
+        raise errors.ConfigError(
+            "secret.key: with PostgreSQL there is no file to keep the encryption key beside: set WATCH_SECRET_KEY, to "
+            "the same text for every process"
+        )
+
+
+async def _vault(opened: Store, settings: Settings) -> vault.Vault:
     """Refuse to start with an encryption key that cannot open what is stored; with several, seal it by the first."""
-    stored = await sealed.canary(opened)
-    if stored is None:
-        await opened.write(lambda transaction: sealed.set_canary(transaction, box.seal(CANARY)))
-        return
+    box = vault.Vault.load(settings.secret.key, settings.database.key_file)
+
+    async def canary(transaction: Transaction) -> str:
+        stored = await sealed.canary(transaction)
+        if stored is None:
+            stored = box.seal(CANARY)
+            await sealed.set_canary(transaction, stored)
+        return stored
+
+    stored = await opened.write(canary)
     try:
         box.open(stored)
-        if rotating:  # once this is durable, the former keys may be dropped
+        if len(settings.secret.key) > 1:  # once this is durable, the former keys may be dropped
             await opened.write(lambda transaction: sealed.seal_anew(transaction, lambda text: box.seal(box.open(text))))
     except vault.VaultError as error:
         raise errors.ConfigError(f"secret.key: {error.detail}") from error
+    return box
 
 
 def _add_gauges(metrics: Metrics, opened: Store, registry: Registry, dispatcher: Dispatcher, fan_out: FanOut) -> None:
@@ -208,6 +268,10 @@ def _add_gauges(metrics: Metrics, opened: Store, registry: Registry, dispatcher:
 async def _stop_dispatcher(dispatcher: Dispatcher, task: asyncio.Task[None], grace: float) -> None:
     await dispatcher.stop(grace)
     await asyncio.wait((task,))
+
+
+def _keep_running(work: Coroutine[Any, Any, None], name: str, group: asyncio.TaskGroup, stack: AsyncExitStack) -> None:
+    stack.push_async_callback(_cancel, group.create_task(work, name=name))
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

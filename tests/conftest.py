@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import sys
 from pathlib import Path
 
@@ -9,6 +10,23 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # tests import tests.support
 
 from tests.support import postgres, running
 from tests.support.receiver import Receiver
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--postgresql", action="store_true", help="run every test of the service over PostgreSQL")
+
+
+@pytest.fixture(autouse=True)
+def over_postgresql(request: pytest.FixtureRequest):
+    """With ``--postgresql``, or for a test that is marked so: its service keeps everything in PostgreSQL."""
+    if not (request.config.getoption("--postgresql") or request.node.get_closest_marker("postgresql")):
+        yield
+        return
+    server = request.getfixturevalue("postgres_server")
+    url = asyncio.run(server.new_database())
+    (request.getfixturevalue("tmp_path") / "database.url").write_text(url)
+    yield
+    asyncio.run(server.drop(url))
 
 
 @pytest.fixture(scope="session")

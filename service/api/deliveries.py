@@ -62,7 +62,7 @@ async def redeliver(call: Call) -> web.Response:
         await deliveries.again(transaction, delivery_id, status, now)
         if status is not DeliveryStatus.PENDING:
             await deliveries.journal_status(transaction, delivery_id, row["fence"], now)
-        transaction.after_commit(lambda: call.services.dispatcher.wake(watch_id, now))
+        transaction.after_commit(lambda: call.services.handoff.wake(watch_id, now))
         return watch_id
 
     await call.services.store.write(action)

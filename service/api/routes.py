@@ -29,7 +29,7 @@ from service.api import (
     watches,
 )
 from service.api.call import Call
-from service.api.services import SERVICES, Services
+from service.api.services import SERVICES, Part, Services
 from service.changes.dialects import DIALECTS
 from service.changes.dialects.codec import Dialect
 from service.changes.types import ResourceType
@@ -106,8 +106,8 @@ ROUTES = (
 )
 
 
-def application(services: Services) -> web.Application:
-    """The HTTP face of a running service."""
+def application(services: Services, part: Part = Part.ALL) -> web.Application:
+    """The HTTP face of a running service; of a worker, only how it is."""
     app = web.Application(
         middlewares=[_errors],
         client_max_size=services.settings.server.max_body_bytes,
@@ -116,13 +116,16 @@ def application(services: Services) -> web.Application:
     app[SERVICES] = services
     app[deliveries.STREAMS] = set()
     app.on_shutdown.append(deliveries.close_streams)
-    for route in ROUTES:
-        app.router.add_route(route.method, route.path, _guarded(route.handler, route.roles, BEARER))
-    app.router.add_get(authorization.CALLBACK, oauth2.callback, allow_head=False)  # a look must not use it up
     app.router.add_get("/healthz", health.alive)
     app.router.add_get("/readyz", health.ready)
+    for route in ROUTES:
+        if part is not Part.WORKER or route.path == "/metrics":
+            app.router.add_route(route.method, route.path, _guarded(route.handler, route.roles, BEARER))
+    if part is Part.WORKER:
+        return app
     app.router.add_get("/.well-known/jwks.json", cryptokeys.jwks)
     app.router.add_get("/.well-known/jwks/{tenant}.json", cryptokeys.jwks)
+    app.router.add_get(authorization.CALLBACK, oauth2.callback, allow_head=False)  # a look must not use it up
     for rtype in services.types.values():
         _add_collection(app, rtype)
     return app

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 from aiohttp import web
 
@@ -13,14 +14,27 @@ from service.changes.intake import Intake
 from service.changes.poll.keeper import Sources
 from service.changes.types import ResourceType
 from service.config import Settings
-from service.delivery.dispatcher import Dispatcher
 from service.delivery.keyring import KeyRing
+from service.delivery.outbox import Handoff
 from service.store.store import Store
 from service.watches.authorization import Authorizations
 from service.watches.registrar import Registrar
 from service.watches.registry import Registry
 from service.watches.replay import Replayer
 from service.watches.verifier import Verifier
+
+
+class Part(StrEnum):
+    """What a process does: the roles of ``serve``."""
+
+    ALL = "all"
+    API = "api"  # answers calls; deliveries, sweeps and retention are others' work
+    WORKER = "worker"  # all of those; of calls it answers how it is, and in figures
+
+    @property
+    def works(self) -> bool:
+        """Whether it does more than to answer."""
+        return self is not Part.API
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +52,7 @@ class Services:
     keyring: KeyRing
     intake: Intake
     sources: Sources
-    dispatcher: Dispatcher
+    handoff: Handoff
     replayer: Replayer
     metrics: Metrics
 

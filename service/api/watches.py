@@ -135,7 +135,7 @@ async def test(call: Call) -> web.Response:
         if recipient is None:
             raise errors.NotFound(f"there is no watch {watch.id}")
         await changes.insert(transaction, [change])
-        return (await outbox.enqueue(transaction, [(change, [recipient])], call.services.dispatcher, now))[0]
+        return (await outbox.enqueue(transaction, [(change, [recipient])], call.services.handoff, now))[0]
 
     delivery_id = await call.services.store.write(action)
     return answers.ok(await log.detail(call.services.store, call.tenant, delivery_id), 202)

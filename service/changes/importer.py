@@ -50,12 +50,15 @@ class Importer:
         self._snapshots = Snapshots(store, intake)
         self._now = intake.now
 
-    async def recover(self) -> None:
-        """At a start: what a predecessor was importing has failed; what it had taken stays."""
-        abandoned = await self._store.submit(_abandon, self._now())
+    async def recover(self, workers: Sequence[str] | None = None) -> None:
+        """What processes that are no more were importing has failed; what they had taken stays.
+
+        None for the workers: all but this one, which has imported nothing yet.
+        """
+        abandoned = await self._store.submit(_abandon, (self._now(), workers))
         if abandoned:
-            log.warning("%d imports were cut off when the service stopped", abandoned)
-        await self._snapshots.drop(IMPORTED)
+            log.warning("%d imports were cut off when the service stopped", len(abandoned))
+        await self._snapshots.drop(IMPORTED, None if workers is None else abandoned)
 
     async def run(self, tenant: str, rtype: ResourceType, pieces: AsyncIterator[bytes], terms: Terms) -> Job:
         """Import a stream that comes in ``pieces``, which raise BrokenOff when it breaks; the job as it ended.
@@ -64,7 +67,8 @@ class Importer:
             Conflict: another import of this type is running; nothing was read.
             Unavailable: the database cannot take it; what was committed stays, and the job says so.
         """
-        job = Job(ids.new("job", self._now()), tenant, KIND, rtype.name, self._now())
+        worker = self._store.lease.worker_id
+        job = Job(ids.new("job", self._now()), tenant, KIND, rtype.name, self._now(), worker=worker)
         running = _Import(self._store, self._snapshots, self._now, job, rtype, terms)
         await running.begin()
         try:
@@ -250,8 +254,10 @@ def _why(error: BaseException) -> str:
     return f"{words}: {AGAIN}"
 
 
-async def _abandon(transaction: Transaction, times: Sequence[int]) -> list[int]:
-    return [await jobs.abandon(transaction, KIND, STOPPED, now) for now in times]
+async def _abandon(
+    transaction: Transaction, items: Sequence[tuple[int, Sequence[str] | None]]
+) -> list[list[tuple[str, str]]]:
+    return [await jobs.abandon(transaction, KIND, STOPPED, now, workers) for now, workers in items]
 
 
 async def _save(transaction: Transaction, changed: Sequence[Job]) -> list[None]:

@@ -141,9 +141,9 @@ class Intake:
         return [result if result is not None else RuntimeError("a write was passed over") for result in results]
 
     async def _save(self, transaction: Transaction, batch: Batch) -> None:
-        await resources.save(
-            transaction, [stored for key, stored in batch.current.items() if batch.before.get(key) is not stored]
-        )
+        changed = [(key, stored) for key, stored in batch.current.items() if batch.before.get(key) is not stored]
+        await resources.insert(transaction, [stored for key, stored in changed if key not in batch.before])
+        await resources.save(transaction, [stored for key, stored in changed if key in batch.before])
         moved = {key: owner for key, owner in batch.owners.items() if batch.taken.get(key) != owner}
         await resources.move_identities(
             transaction,
@@ -190,6 +190,8 @@ async def _resolve(transaction: Transaction, writes: Sequence[Write]) -> tuple[l
                 keys[index] = meant = (write.tenant, write.type.name, owner)
                 moved.add(meant)
                 break
+    if transaction.is_shared:  # now all at once, and nobody else until the end
+        return keys, await resources.load(transaction, {key for key in keys if key is not None})
     missing = moved - known.keys()
     return keys, {**known, **await resources.load(transaction, missing)} if missing else known
 

@@ -10,7 +10,7 @@ to be unchanged without being parsed or compared.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from service import errors, ids, jsontext
@@ -137,10 +137,14 @@ class Snapshots:
         await self._forget(snapshot)
         return deleted
 
-    async def drop(self, origin: str) -> None:
-        """End the snapshots of an origin that were begun and nobody goes on with; nothing is deleted."""
+    async def drop(self, origin: str, of: Collection[tuple[str, str]] | None = None) -> None:
+        """End the snapshots of an origin that were begun and nobody goes on with; nothing is deleted.
+
+        ``of``: of these tenants and types only.
+        """
         for snapshot in await snapshots.left_over(self._store, origin):
-            await self._forget(snapshot)
+            if of is None or (snapshot.tenant, snapshot.type) in of:
+                await self._forget(snapshot)
 
     async def _forget(self, snapshot: SnapshotRow) -> None:
         # Ended first: who was killed in between would find a snapshot that seems to have shown next to nothing.
@@ -177,9 +181,9 @@ class Snapshots:
         documents = [(object_id, document) for object_id, document in portion.documents if object_id not in passed_over]
         if not documents:
             return counts
-        there = await resources.texts(
-            transaction, {(snapshot.tenant, snapshot.type, object_id) for object_id, _ in documents}
-        )
+        keys = {(snapshot.tenant, snapshot.type, object_id) for object_id, _ in documents}
+        await resources.hold(transaction, keys)
+        there = await resources.texts(transaction, keys)
         writes = []
         for object_id, document in documents:
             old = there.get((snapshot.tenant, snapshot.type, object_id))

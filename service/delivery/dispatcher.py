@@ -25,7 +25,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
-from service import clock, errors, ids
+from service import clock, errors
 from service.delivery import breaker, checkup
 from service.delivery import pace as paces
 from service.delivery.attempt import Verdict
@@ -34,7 +34,7 @@ from service.delivery.pace import Pace
 from service.delivery.recipient import Recipient, Recipients, is_active
 from service.delivery.sender import Sender
 from service.model import HEALTHY, DeliveryStatus, StatusReason, Watch
-from service.store import deliveries, health, watches
+from service.store import deliveries, health, store, watches
 from service.store.deliveries import Job, Settlement
 from service.store.driver import Transaction
 from service.store.store import Store
@@ -81,7 +81,7 @@ class Dispatcher:
         buffer: int = 128,
         now: Callable[[], int] = clock.now_ms,
     ) -> None:
-        self.worker_id = ids.new("wrk")
+        self._lease = store.lease
         self._store = store
         self._recipients = recipients
         self._sender = sender
@@ -103,15 +103,15 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Take over what an earlier process left, then claim what is due until ``stop``."""
-        await self._store.write(lambda transaction: deliveries.take_over(transaction, self.worker_id))
+        if not self._store.is_shared:
+            await self._store.write(lambda transaction: deliveries.take_over(transaction, self.worker_id))
         for row in await watches.everyone(self._store):
             if row.hold_until > self._now():
                 self._channel(row.id).hold_until = row.hold_until
         for watch_id, ailing in (await health.ailing(self._store)).items():
             self._channel(watch_id).health = ailing
             self._adjust(self._channel(watch_id))
-        for watch_id, due in (await deliveries.backlog(self._store)).items():
-            self.wake(watch_id, due)
+        await self.look()
         try:
             async with asyncio.TaskGroup() as self._group:
                 for channel in self._channels.values():
@@ -122,6 +122,17 @@ class Dispatcher:
                     await self._rest()
         finally:
             self._group = None
+
+    async def look(self) -> None:
+        """See what waits in the table, whoever has put it there."""
+        for watch_id, due in (await deliveries.backlog(self._store)).items():
+            self.wake(watch_id, due)
+
+    def renounce(self) -> None:
+        """Others were given all that is leased to us: forget it. What is under way ends, and changes nothing."""
+        for channel in self._channels.values():
+            self._jobs -= len(channel.waiting)
+            channel.waiting.clear()
 
     async def stop(self, grace: float) -> None:
         """Begin nothing new; let what is under way end within ``grace`` seconds, then leave it to the next process."""
@@ -139,6 +150,11 @@ class Dispatcher:
             log.warning("%d deliveries were cut off at the stop; they will be sent again", running)
 
     # What the outbox and the watches say to it
+
+    @property
+    def worker_id(self) -> str:
+        """Under whose name deliveries are leased."""
+        return self._lease.worker_id
 
     def room(self, watch_id: str) -> int:
         """How many more deliveries of a watch may be handed on in memory; none while older ones are in the table."""
@@ -200,6 +216,13 @@ class Dispatcher:
             self._lay_down(channel)
         elif self._recipients.recipient(watch_id) is None and not channel.running:
             del self._channels[watch_id]
+
+    def watch_held(self, watch_id: str, until: int) -> None:
+        """Another process was asked to leave the receiver alone until then."""
+        channel = self._channel(watch_id)
+        if until > max(channel.hold_until, self._now()):
+            channel.hold_until = until
+            self._lay_down(channel)
 
     @property
     def in_flight(self) -> int:
@@ -292,7 +315,9 @@ class Dispatcher:
             channel.turn = None
 
     def _may_send(self, channel: Channel) -> bool:
-        return channel.hold_until <= self._now() and is_active(self._recipients.recipient(channel.watch_id))
+        return channel.hold_until <= self._now() < self._lease.until and is_active(
+            self._recipients.recipient(channel.watch_id)
+        )
 
     def _pump(self, channel: Channel) -> None:
         """Begin what may begin now."""
@@ -431,6 +456,7 @@ class Dispatcher:
         for item in items:
             if item.verdict.hold_until is not None and self._is_at(item.watch):  # its pause lasts across a restart
                 await watches.hold(transaction, item.watch.id, item.channel.hold_until)
+                transaction.after_commit(lambda: self._store.tell(store.WATCHES))
         settlements = [item.settlement for item in items]
         mine = {item.watch.id for item in items if item.watch.id not in ending and self._may_go_on(item.channel)}
         onward = await deliveries.settle(transaction, settlements, mine, self.worker_id, now)

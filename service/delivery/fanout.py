@@ -18,13 +18,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from service import clock, errors
 from service.delivery import outbox
 from service.delivery.recipient import Recipient, Recipients
 from service.model import Change
-from service.store import fanouts
+from service.store import fanouts, store
 from service.store.driver import Transaction
 from service.store.fanouts import Audience, Resource
 from service.store.store import Store
@@ -61,9 +61,10 @@ class FanOut:
         self._arrived = asyncio.Event()
 
     async def load(self) -> None:
-        """Take up what an earlier process has left."""
+        """Take up what an earlier process has left, or another one has begun."""
         self._open = Counter(await fanouts.open_(self._store))
         self._tenants.update((tenant, None) for tenant, _, _ in self._open)
+        self._arrived.set()
 
     @property
     def open(self) -> int:
@@ -72,8 +73,12 @@ class FanOut:
 
     async def tell(self, transaction: Transaction, told: Sequence[Told], now: int) -> None:
         """Write the deliveries of changes, or how they will come to be, in the transaction that writes the changes."""
-        if self._open or any(len(recipients) > MOST_AT_ONCE for _, recipients in told):
-            told = await self._put_off(transaction, told)
+        being_told: Collection[Resource] = self._open
+        if transaction.is_shared:  # others may be telling some
+            keys = {(change.tenant, change.type, change.object_id) for change, recipients in told if recipients}
+            being_told = await fanouts.among(transaction, keys) if keys else ()
+        if being_told or any(len(recipients) > MOST_AT_ONCE for _, recipients in told):
+            told = await self._put_off(transaction, told, being_told)
         await outbox.enqueue(transaction, told, self._handoff, now)
 
     async def run(self) -> None:
@@ -97,14 +102,16 @@ class FanOut:
         if more:
             self._tenants[tenant] = None  # behind the others
 
-    async def _put_off(self, transaction: Transaction, told: Sequence[Told]) -> list[Told]:
+    async def _put_off(
+        self, transaction: Transaction, told: Sequence[Told], being_told: Collection[Resource]
+    ) -> list[Told]:
         """Note what is told later; what is left is told at once."""
         at_once: list[Told] = []
         later: list[tuple[Change, Audience]] = []
         begun: Counter[Resource] = Counter()
         for change, recipients in told:
             resource = (change.tenant, change.type, change.object_id)
-            if len(recipients) > MOST_AT_ONCE or (recipients and (resource in self._open or resource in begun)):
+            if len(recipients) > MOST_AT_ONCE or (recipients and (resource in being_told or resource in begun)):
                 begun[resource] += 1
                 later.append((change, self._audience(recipients)))
             else:
@@ -128,6 +135,7 @@ class FanOut:
         self._open += begun
         self._tenants.update((tenant, None) for tenant, _, _ in begun)
         self._arrived.set()
+        self._store.tell(store.FAN_OUTS)
 
     async def _portions(self, transaction: Transaction, tenants: Sequence[str]) -> list[bool]:
         return [await self._portion(transaction, tenant) for tenant in tenants]

@@ -29,6 +29,10 @@ class Handoff(Protocol):
         """How many more deliveries of a watch may be handed on in memory now."""
         ...
 
+    def spare(self, watch_id: str) -> int:
+        """The same of deliveries that can wait."""
+        ...
+
     def offer(self, jobs: Sequence[deliveries.Job]) -> None:
         """Send these."""
         ...

@@ -36,6 +36,8 @@ async def follow(
     """
     place = await journal.last_seq(store) if after is None else after
     yield place
+    loop = asyncio.get_running_loop()
+    silent_since = loop.time()
     while True:
         commit = store.commits()
         newest = await journal.last_seq(store)
@@ -44,8 +46,11 @@ async def follow(
             until = min(newest, max(place, await journal.first_seq(store) - 1) + WINDOW)
             for row in await journal.events(store, tenant, place, until, filters):
                 yield Line(row["seq"], row["kind"], row["at"], row["attempts"], log.summary(row))
+                silent_since = loop.time()
             place = until
         if moved:
             await asyncio.sleep(PAUSE)
-        if not await store.committed_since(commit, heartbeat):
+        await store.committed_since(commit, max(0, silent_since + heartbeat - loop.time()))
+        if loop.time() >= silent_since + heartbeat:
             yield place
+            silent_since = loop.time()

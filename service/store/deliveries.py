@@ -7,7 +7,7 @@ over clears the id and raises the fence, so that the row is sent again, and a la
 holder, should it live after all, finds another fence and changes nothing. So nothing is lost, nothing is
 settled twice, and what may happen twice is only the sending, under the same ``webhook-id``. On SQLite the
 lease behind it is the lock on the database file: the kernel ends it with the process, so the next one takes
-over at once.
+over at once. Where several processes share a database, see ``replicas``.
 
 Lanes. Deliveries of one watch and one resource form a lane. Only its head has a ``due`` time; the others
 wait with none, cost nothing while they wait, and cannot be claimed by mistake. When the head has ended, the
@@ -21,7 +21,7 @@ from collections.abc import Container, Mapping, Sequence
 import orjson
 
 from service.model import Change, DeliveryStatus, Reason
-from service.store import changes, sql
+from service.store import changes, resources, sql
 from service.store.driver import Later, Reader, Row, Transaction
 from service.values import value
 
@@ -169,6 +169,10 @@ async def settle(
         for item in settlements
         if item.status is not DeliveryStatus.PENDING and item.job.lane is not None
     }
+    if lanes:
+        # Who writes one of these resources now, and finds a delivery of it pending, is waited for, and found here.
+        ended = (item.job.change for item in settlements if (item.job.watch_id, item.job.lane) in lanes)
+        await resources.hold(transaction, ((change.tenant, change.type, change.object_id) for change in ended))
     ours = [lane for lane in lanes if lane[0] in onward]
     await _advance(transaction, [lane for lane in lanes if lane[0] not in onward], None, now)
     await _advance(transaction, ours, worker, now)
@@ -179,6 +183,11 @@ async def settle(
 async def release(transaction: Transaction, worker: str, ids: Sequence[str]) -> None:
     """Give claimed deliveries back unsent."""
     await transaction.fetch(Q.release, {"worker": worker, "ids": orjson.dumps(list(ids)).decode()})
+
+
+async def free(transaction: Transaction, workers: Sequence[str]) -> int:
+    """Free what these held, who are no more; how many that were."""
+    return len(await transaction.fetch(Q.free, {"workers": orjson.dumps(list(workers)).decode()}))
 
 
 async def take_over(transaction: Transaction, worker: str) -> None:

@@ -109,6 +109,11 @@ FROM told JOIN deliveries AS d ON d.id = told.id AND d.fence = coalesce(told.fen
 UPDATE deliveries SET worker = NULL
 WHERE worker = :worker AND id IN (SELECT k.value FROM json_each(:ids) AS k);
 
+-- name: free        what those have left behind who are no more; :workers is [id, ...]
+UPDATE deliveries SET worker = NULL, fence = fence + 1
+WHERE status = 'pending' AND worker IN (SELECT k.value FROM json_each(:workers) AS k)
+RETURNING id;
+
 -- name: take_over   what a worker that is gone has left behind
 UPDATE deliveries SET worker = NULL, fence = fence + 1
 WHERE status = 'pending' AND worker IS NOT NULL AND worker <> :worker;

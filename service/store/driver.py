@@ -53,6 +53,11 @@ class Transaction(Reader, Protocol):
     the others by, and send them along with the next ``fetch`` or the commit, which fails if one of them does.
     """
 
+    @property
+    def is_shared(self) -> bool:
+        """As that of the database: what is read to be written has to be locked."""
+        ...
+
     async def later(self, query: Query, params: Params) -> Later:
         """A query whose rows are wanted only after the next ``fetch``, or after the commit."""
         ...

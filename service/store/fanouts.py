@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import orjson
 
 from service.model import Change
-from service.store import changes, sql
+from service.store import changes, resources, sql
 from service.store.driver import Reader, Transaction
 
 Q = sql.beside(__file__)
@@ -79,6 +79,8 @@ async def take(transaction: Transaction, tenant: str) -> Portion | None:
     """
     while rows := await transaction.fetch(Q.head, {"tenant": tenant}):
         row = rows[0]
+        resource = (row["tenant"], row["object_type"], row["object_id"])
+        await resources.hold(transaction, [resource])
         is_last = row["portion"] + 1 == row["portions"]
         moved = await transaction.fetch(
             Q.end if is_last else Q.move_on, {"change_id": row["change_id"], "portion": row["portion"]}
@@ -89,7 +91,7 @@ async def take(transaction: Transaction, tenant: str) -> Portion | None:
             await _use_less(transaction, row["audience_id"])
         return Portion(
             row["change_id"],
-            (row["tenant"], row["object_type"], row["object_id"]),
+            resource,
             row["audience_id"],
             row["portion"],
             is_last,
@@ -106,6 +108,12 @@ async def change(reader: Reader, change_id: str) -> Change:
 async def open_(reader: Reader) -> Mapping[Resource, int]:
     """The resources with changes that are not told to everyone yet, and how many changes."""
     return {(row["tenant"], row["object_type"], row["object_id"]): row["changes"] for row in await reader.fetch(Q.open)}
+
+
+async def among(reader: Reader, keys: Iterable[Resource]) -> set[Resource]:
+    """Those of these resources that have such changes."""
+    rows = await reader.fetch(Q.among, {"keys": orjson.dumps(list(keys)).decode()})
+    return {(row["tenant"], row["object_type"], row["object_id"]) for row in rows}
 
 
 async def _use_less(transaction: Transaction, audience_id: str) -> None:

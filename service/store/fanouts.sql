@@ -21,6 +21,11 @@ WHERE f.tenant = :tenant AND NOT EXISTS (
 )
 ORDER BY f.change_id LIMIT 1;
 
+-- name: among       those of these resources with changes that are not told to everyone yet
+SELECT DISTINCT f.tenant, f.object_type, f.object_id
+FROM json_each(:keys) AS k
+JOIN fan_outs AS f ON f.tenant = k.value->>0 AND f.object_type = k.value->>1 AND f.object_id = k.value->>2;
+
 -- name: move_on     the fence: of two that tell the same portion, one gets a row
 UPDATE fan_outs SET portion = portion + 1 WHERE change_id = :change_id AND portion = :portion RETURNING change_id;
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -39,6 +40,7 @@ class Job:
     detail: str | None = None  # for a person: why it failed or is held, and how to go on
     result: Document = field(default_factory=dict)  # what its kind says besides
     finished: int | None = None
+    worker: str | None = None  # whose it is: the job ends with that process
 
 
 async def insert(transaction: Transaction, job: Job) -> None:
@@ -68,9 +70,16 @@ async def running(reader: Reader, tenant: str, kind: str, subject: str) -> Job |
     return _job(rows[0]) if rows else None
 
 
-async def abandon(transaction: Transaction, kind: str, detail: str, now: int) -> int:
-    """Those that run have failed, for a process that knows that nobody works on them any more; how many they were."""
-    return len(await transaction.fetch(Q.abandon, {"kind": kind, "detail": detail, "now": now}))
+async def abandon(
+    transaction: Transaction, kind: str, detail: str, now: int, workers: Sequence[str] | None = None
+) -> list[tuple[str, str]]:
+    """Those of ``workers`` that run have failed, since nobody works on them any more; their tenants and subjects.
+
+    None for the workers: all of them, for a process that is the only one.
+    """
+    gone = None if workers is None else orjson.dumps(list(workers)).decode()
+    rows = await transaction.fetch(Q.abandon, {"kind": kind, "detail": detail, "now": now, "workers": gone})
+    return [(row["tenant"], row["subject"]) for row in rows]
 
 
 async def purge(transaction: Transaction, tenant: str, before_id: str) -> None:
@@ -91,6 +100,7 @@ def _row(job: Job) -> dict[str, object]:
         "result": orjson.dumps(job.result).decode(),
         "started": job.started,
         "finished": job.finished,
+        "worker": job.worker,
     }
 
 

@@ -51,8 +51,14 @@ async def events(reader: Reader, tenant: str, after: int, until: int, filters: M
 
 
 async def last_seq(reader: Reader) -> int:
-    """The number of the journal's newest line."""
-    return int((await reader.fetch(Q.last_seq))[0][0])
+    """The number of the journal's newest line before which nothing can come any more.
+
+    Where several processes write, a line may be committed after one with a higher number. Whoever is about to write
+    lines has left a mark before that; asked for in this order, none of what was not committed yet is passed.
+    """
+    newest = int((await reader.fetch(Q.last_seq))[0][0])
+    marks = [int(row["mark"]) for row in await reader.fetch(Q.marks) if row["mark"] is not None]
+    return min([newest, *marks])
 
 
 async def first_seq(reader: Reader) -> int:

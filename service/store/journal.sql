@@ -34,6 +34,12 @@ ORDER BY j.seq;
 -- name: last_seq
 SELECT coalesce(max(seq), 0) FROM journal;
 
+-- postgresql: marks  the numbers below which running transactions write no lines: see the trigger journal_mark
+SELECT min(((CAST(classid AS BIGINT) << 32) | CAST(objid AS BIGINT)) & ((CAST(1 AS BIGINT) << 56) - 1)) AS mark
+FROM pg_locks
+WHERE locktype = 'advisory' AND objsubid = 1 AND (CAST(classid AS BIGINT) >> 24) = 74
+AND database = (SELECT oid FROM pg_database WHERE datname = current_database());
+
 -- name: first_seq
 SELECT coalesce(min(seq), 0) FROM journal;
 

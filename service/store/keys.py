@@ -45,6 +45,7 @@ async def save_api_key(transaction: Transaction, row: ApiKeyRow, hashed: str) ->
             "created": row.created,
         },
     )
+    await transaction.fetch(Q.next_revision)
 
 
 async def api_key_by_hash(reader: Reader, hashed: str) -> ApiKeyRow | None:
@@ -68,6 +69,7 @@ async def api_keys(reader: Reader, tenant: str | None, after: str, limit: int) -
 async def delete_api_key(transaction: Transaction, id_: str) -> None:
     """Revoke a key."""
     await transaction.fetch(Q.delete_api_key, {"id": id_})
+    await transaction.fetch(Q.next_revision)
 
 
 def _api_key(row: Row) -> ApiKeyRow:

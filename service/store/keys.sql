@@ -20,3 +20,6 @@ WHERE (CAST(:tenant AS TEXT) IS NULL OR tenant = :tenant) AND id > :after ORDER 
 
 -- name: delete_api_key
 DELETE FROM api_keys WHERE id = :id;
+
+-- name: next_revision  a key was made or revoked
+UPDATE meta SET value = CAST(CAST(value AS BIGINT) + 1 AS TEXT) WHERE name = 'api_key_revision';

@@ -24,8 +24,9 @@ from urllib.parse import urlsplit
 import asyncpg
 
 from service import errors
-from service.store import sql
+from service.store import replicas, sql
 from service.store.driver import Collision, Later, Params, Row
+from service.store.replicas import Attendant
 from service.store.sql import Query
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,9 @@ ASKING = 20.0  # seconds for which it is asked what became of a commit
 PAUSE = 0.1  # seconds between two such questions
 MIGRATING = 3600.0  # seconds that one waits for another to migrate
 CLOSING = 5.0  # seconds
+IDLE_TIMEOUT = 10_000  # ms: a process that stops in the middle of a transaction must not hold up the others
+LISTENING = 5.0  # seconds between two questions whether the connection that listens still lives
+CHANNEL = "webhook_watch"  # what is told to other processes
 
 # Names of advisory locks: ours among those of others in the same database.
 EVERYTHING = 0x5757_0000_0000_0001  # shared by transactions, held by one that goes alone
@@ -71,7 +75,8 @@ _NUMBERED = re.compile(r"\$(\d+)")
 _EACH = re.compile(r"\bjson_each\((:\w+)\) AS k\b")
 
 _BEGIN = {
-    alone: f"BEGIN; SELECT pg_advisory_xact_lock{'' if alone else '_shared'}({EVERYTHING})" for alone in (False, True)
+    False: f"BEGIN; SELECT pg_advisory_xact_lock_shared({EVERYTHING})",
+    True: f"BEGIN; SELECT pg_advisory_xact_lock({EVERYTHING}); NOTIFY {CHANNEL}, 'alone'",
 }
 _NUMBER = "SELECT CAST(pg_current_xact_id() AS TEXT)"
 _FATE = "SELECT pg_xact_status(CAST($1 AS xid8))"
@@ -79,6 +84,8 @@ _FATE = "SELECT pg_xact_status(CAST($1 AS xid8))"
 
 class PostgresTransaction:
     """A connection while a transaction is open on it."""
+
+    is_shared = True
 
     def __init__(self, connection: asyncpg.Connection[Any]) -> None:
         self._connection = connection
@@ -119,8 +126,10 @@ class PostgresDatabase:
 
     is_shared = True
 
-    def __init__(self, pool: asyncpg.Pool[Any]) -> None:
+    def __init__(self, pool: asyncpg.Pool[Any], url: str) -> None:
         self._pool = pool
+        self._url = url
+        self.attendant: Attendant | None = None
 
     async def fetch(self, query: Query, params: Params | None = None) -> list[Row]:
         """Rows of a query, from the last committed state."""
@@ -134,9 +143,7 @@ class PostgresDatabase:
         async with self._borrowed() as connection:
             transaction = PostgresTransaction(connection)
             try:
-                with _translated():
-                    await connection.execute(_BEGIN[alone])
-                    number = await connection.fetchval(_NUMBER)
+                number = await self._begin(connection, transaction, alone=alone)
                 yield transaction
             except BaseException:
                 await _roll_back(connection)
@@ -159,6 +166,28 @@ class PostgresDatabase:
                 except asyncpg.PostgresError as error:
                     await _roll_back(connection)
                     raise errors.Unavailable(str(error)) from error
+
+    async def listen(self, heard: Callable[[str], None]) -> None:
+        """Call ``heard`` with each message of another process, until the connection breaks. Raises Unavailable.
+
+        The first call, with the empty message, says that from now on none is missed.
+        """
+        with _translated():
+            connection = await asyncpg.connect(self._url, timeout=CONNECT_TIMEOUT, command_timeout=STATEMENT_TIMEOUT)
+            try:
+                await connection.add_listener(CHANNEL, lambda _connection, _pid, _channel, message: heard(message))
+                heard("")
+                while True:
+                    await asyncio.sleep(LISTENING)
+                    await connection.fetchval("SELECT 1")  # a connection that is dead does not say so by itself
+            finally:
+                connection.terminate()
+
+    async def notify(self, message: str) -> None:
+        """Tell all processes that listen, this one too."""
+        with _translated():
+            async with self._borrowed() as connection:
+                await connection.fetchval("SELECT pg_notify($1, $2)", CHANNEL, message)
 
     def upkeep(self) -> dict[str, Coroutine[Any, Any, None]]:
         """See driver.Database: its server looks after it."""
@@ -185,6 +214,17 @@ class PostgresDatabase:
             yield connection
         finally:
             await asyncio.shield(self._pool.release(connection))
+
+    async def _begin(
+        self, connection: asyncpg.Connection[Any], transaction: PostgresTransaction, *, alone: bool
+    ) -> str:
+        with _translated():
+            await connection.execute(_BEGIN[alone])
+            if self.attendant is None:
+                return str(await connection.fetchval(_NUMBER))
+        row = await replicas.begin(transaction, self.attendant.worker_id)
+        await self.attendant.begun(transaction, row)
+        return str(row["number"])
 
     async def _commit(self, connection: asyncpg.Connection[Any], number: str) -> None:
         try:
@@ -226,7 +266,12 @@ async def opened(url: str) -> AsyncIterator[PostgresDatabase]:
         max_cached_statement_lifetime=0,
         max_inactive_connection_lifetime=0,
         reset=_leave_as_it_is,
-        server_settings={"application_name": "webhook-watch", "lock_timeout": str(LOCK_TIMEOUT), "jit": "off"},
+        server_settings={
+            "application_name": "webhook-watch",
+            "lock_timeout": str(LOCK_TIMEOUT),
+            "idle_in_transaction_session_timeout": str(IDLE_TIMEOUT),
+            "jit": "off",
+        },
     )
     try:
         await pool
@@ -235,7 +280,7 @@ async def opened(url: str) -> AsyncIterator[PostgresDatabase]:
             f"database.url: {_named(url)} cannot be used: {error or type(error).__name__}"
         ) from None
     try:
-        yield PostgresDatabase(pool)
+        yield PostgresDatabase(pool, url)
     finally:
         try:
             async with asyncio.timeout(CLOSING):

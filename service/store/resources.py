@@ -45,19 +45,28 @@ class Text:
     text: str | None  # None for a tombstone
 
 
-async def load(reader: Reader, keys: Iterable[Key]) -> dict[Key, Stored]:
-    """Those of the resources that are there, tombstones too."""
-    rows = await reader.fetch(Q.load, {"keys": orjson.dumps(list(keys)).decode()})
+async def load(transaction: Transaction, keys: Iterable[Key]) -> dict[Key, Stored]:
+    """Those of the resources that are there, tombstones too; nobody else writes them before the transaction has ended."""
+    rows = await transaction.fetch(Q.load, {"keys": orjson.dumps(list(keys)).decode()})
     return {stored.key: stored for stored in map(_stored, rows)}
 
 
 async def load_with_owners(
     transaction: Transaction, keys: Iterable[Key], identities: Iterable[IdentityKey]
 ) -> tuple[dict[Key, Stored], dict[IdentityKey, str]]:
-    """``load`` and ``owners`` in one."""
-    there = await transaction.later(Q.load, {"keys": orjson.dumps(list(keys)).decode()})
+    """``load`` and ``owners`` in one, but that others may write the resources."""
+    there = await transaction.later(Q.peek, {"keys": orjson.dumps(list(keys)).decode()})
     found = await owners(transaction, identities)
     return {stored.key: stored for stored in map(_stored, there.rows)}, found
+
+
+async def hold(transaction: Transaction, keys: Iterable[Key]) -> None:
+    """See to it that nobody else writes these resources, nor ends deliveries of them, before the transaction has ended.
+
+    Whoever holds some takes them all at once: then the order is the same for everyone, and nobody waits for each other.
+    """
+    if transaction.is_shared:
+        await transaction.fetch(Q.hold, {"keys": orjson.dumps(list(keys)).decode()})
 
 
 async def texts(reader: Reader, keys: Iterable[Key]) -> dict[Key, Text]:
@@ -90,24 +99,14 @@ async def owners(reader: Reader, keys: Iterable[IdentityKey]) -> dict[IdentityKe
     return {(row["tenant"], row["type"], row["member"], row["value"]): row["object_id"] for row in rows}
 
 
+async def insert(transaction: Transaction, resources: Sequence[Stored]) -> None:
+    """Make those that ``load`` has not found."""
+    await transaction.many(Q.insert, [_row(stored) for stored in resources])
+
+
 async def save(transaction: Transaction, resources: Sequence[Stored]) -> None:
-    """Insert or replace."""
-    await transaction.many(
-        Q.save,
-        [
-            {
-                "tenant": stored.tenant,
-                "type": stored.type,
-                "id": stored.id,
-                "version": stored.version,
-                "origin": stored.origin,
-                "updated": stored.updated,
-                "deleted": int(stored.document is None),
-                "document": None if stored.document is None else orjson.dumps(stored.document).decode(),
-            }
-            for stored in resources
-        ],
-    )
+    """Replace those that ``load`` has found."""
+    await transaction.many(Q.save, [_row(stored) for stored in resources])
 
 
 async def move_identities(
@@ -119,6 +118,19 @@ async def move_identities(
     await transaction.many(
         Q.claim, [{**dict(zip(names, key, strict=True)), "object_id": owner} for key, owner in claimed]
     )
+
+
+def _row(stored: Stored) -> dict[str, object]:
+    return {
+        "tenant": stored.tenant,
+        "type": stored.type,
+        "id": stored.id,
+        "version": stored.version,
+        "origin": stored.origin,
+        "updated": stored.updated,
+        "deleted": int(stored.document is None),
+        "document": None if stored.document is None else orjson.dumps(stored.document).decode(),
+    }
 
 
 def _stored(row: Row) -> Stored:

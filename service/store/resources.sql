@@ -3,6 +3,22 @@ SELECT r.tenant, r.type, r.id, r.version, r.origin, r.updated, r.deleted, r.docu
 FROM json_each(:keys) AS k
 JOIN resources AS r ON r.tenant = k.value->>0 AND r.type = k.value->>1 AND r.id = k.value->>2;
 
+-- name: peek        the same, to look only
+SELECT r.tenant, r.type, r.id, r.version, r.origin, r.updated, r.deleted, r.document
+FROM json_each(:keys) AS k
+JOIN resources AS r ON r.tenant = k.value->>0 AND r.type = k.value->>1 AND r.id = k.value->>2;
+
+-- postgresql: load  and nobody else writes them until this transaction has ended; all lock in one order
+SELECT r.tenant, r.type, r.id, r.version, r.origin, r.updated, r.deleted, r.document
+FROM json_each(:keys) AS k
+JOIN resources AS r ON r.tenant = k.value->>0 AND r.type = k.value->>1 AND r.id = k.value->>2
+ORDER BY r.tenant, r.type, r.id FOR NO KEY UPDATE OF r;
+
+-- postgresql: hold  nobody else writes these, or ends deliveries of them, until this transaction has ended
+SELECT 1 FROM json_each(:keys) AS k
+JOIN resources AS r ON r.tenant = k.value->>0 AND r.type = k.value->>1 AND r.id = k.value->>2
+ORDER BY r.tenant, r.type, r.id FOR NO KEY UPDATE OF r;
+
 -- name: one
 SELECT tenant, type, id, version, origin, updated, deleted, document
 FROM resources WHERE tenant = :tenant AND type = :type AND id = :id;
@@ -24,6 +40,10 @@ SELECT i.tenant, i.type, i.member, i.value, i.object_id
 FROM json_each(:keys) AS k
 JOIN identities AS i
   ON i.tenant = k.value->>0 AND i.type = k.value->>1 AND i.member = k.value->>2 AND i.value = k.value->>3;
+
+-- name: insert      one that was not there; should another process have made it meanwhile, this fails
+INSERT INTO resources (tenant, type, id, version, origin, updated, deleted, document)
+VALUES (:tenant, :type, :id, :version, :origin, :updated, :deleted, :document);
 
 -- name: save
 INSERT INTO resources (tenant, type, id, version, origin, updated, deleted, document)

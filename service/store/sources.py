@@ -9,6 +9,7 @@ not its turn any more.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -166,6 +167,11 @@ async def settle(transaction: Transaction, source_id: str, fence: int, end: End,
         await transaction.fetch(Q.forget_seen, {"origin": f"source:{source_id}"})
         await transaction.fetch(Q.forget_snapshots, {"origin": f"source:{source_id}"})
     return settled
+
+
+async def free(transaction: Transaction, workers: Sequence[str]) -> None:
+    """End the turns of those who are no more."""
+    await transaction.fetch(Q.free, {"workers": orjson.dumps(list(workers)).decode()})
 
 
 async def take_over(transaction: Transaction) -> None:

@@ -67,6 +67,9 @@ UPDATE sources SET sweep = :sweep, hold_until = :hold_until, worker = NULL,
     due = CASE WHEN confirmed = 1 OR (asked = 1 AND :completed = 1 AND CAST(:now AS BIGINT) >= :hold_until) THEN :now ELSE :due END
 WHERE id = :id AND fence = :fence RETURNING id;
 
+-- name: free        the turns of those who are no more; :workers is [id, ...]
+UPDATE sources SET worker = NULL WHERE worker IN (SELECT k.value FROM json_each(:workers) AS k);
+
 -- name: take_over   called by the one process that owns the database
 UPDATE sources SET worker = NULL WHERE worker IS NOT NULL;
 

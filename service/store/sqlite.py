@@ -129,6 +129,8 @@ class SqliteTransaction:
     and goes along with the next one that does, or with the commit; should it fail, the transaction fails then.
     """
 
+    is_shared = False
+
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._put_by: list[Step] = [BEGIN]
@@ -182,6 +184,8 @@ class SqliteDatabase:
 
     async def fetch(self, query: Query, params: Params | None = None) -> list[Row]:
         """Rows of a query, from the last committed state."""
+        if not query.text:
+            return []
         answer = Later()
         await self._reader.play([Step(query.text, dict(params or {}), answer=answer)])
         return answer.rows

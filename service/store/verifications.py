@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import orjson
+
 from service.store import sql
 from service.store.driver import Reader, Transaction
 
@@ -50,6 +52,11 @@ async def settle(transaction: Transaction, claim: Claim, due: int | None) -> boo
 async def release(transaction: Transaction, worker: str) -> None:
     """Give back what this worker holds."""
     await transaction.fetch(Q.release, {"worker": worker})
+
+
+async def free(transaction: Transaction, workers: Sequence[str]) -> None:
+    """Free what these held, who are no more."""
+    await transaction.fetch(Q.free, {"workers": orjson.dumps(list(workers)).decode()})
 
 
 async def take_over(transaction: Transaction) -> None:

@@ -27,5 +27,8 @@ WHERE watch_id = :watch_id AND fence = :fence RETURNING watch_id;
 -- name: release     what this worker will not ask any more
 UPDATE verifications SET worker = NULL WHERE worker = :worker;
 
+-- name: free        the questions of those who are no more; :workers is [id, ...]
+UPDATE verifications SET worker = NULL WHERE worker IN (SELECT k.value FROM json_each(:workers) AS k);
+
 -- name: take_over   called by the one process that owns the database
 UPDATE verifications SET worker = NULL WHERE worker IS NOT NULL;

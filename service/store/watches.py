@@ -24,6 +24,7 @@ class WatchRow:
     sealed: str | None
     hold_until: int = 0  # nothing is sent to it before: the receiver asked for it
     revision: int = 0  # of the write that made it so
+    is_deleted: bool = False
 
 
 async def save(transaction: Transaction, row: WatchRow, crypto_key_ids: Sequence[str]) -> int:
@@ -68,10 +69,12 @@ async def rename_key(transaction: Transaction, former: str, key_id: str, now: in
     return [id_ for id_, _ in found]
 
 
-async def remove(transaction: Transaction, watch_id: str, now: int) -> None:
-    """Delete one; its name and address stay for the log."""
+async def remove(transaction: Transaction, watch_id: str, now: int) -> int:
+    """Delete one; its name and address stay for the log. Its last revision."""
+    revision = await _next_revision(transaction)
     await transaction.fetch(Q.forget_keys, {"watch_id": watch_id})
-    await transaction.fetch(Q.remove, {"id": watch_id, "now": now, "revision": await _next_revision(transaction)})
+    await transaction.fetch(Q.remove, {"id": watch_id, "now": now, "revision": revision})
+    return revision
 
 
 async def one(reader: Reader, tenant: str, watch_id: str) -> WatchRow | None:
@@ -96,9 +99,14 @@ async def everyone(reader: Reader) -> list[WatchRow]:
     return [_row(row) for row in await reader.fetch(Q.all)]
 
 
+async def since(reader: Reader, revision: int) -> list[WatchRow]:
+    """Those that were written after a revision, deleted ones too, each as it is now."""
+    return [_row(row) for row in await reader.fetch(Q.since, {"revision": revision})]
+
+
 async def hold(transaction: Transaction, watch_id: str, until: int) -> None:
     """Send nothing to it before ``until``, also after a restart."""
-    await transaction.fetch(Q.hold, {"id": watch_id, "until": until})
+    await transaction.fetch(Q.hold, {"id": watch_id, "until": until, "revision": await _next_revision(transaction)})
 
 
 async def users_of_key(reader: Reader, key_id: str) -> list[str]:
@@ -112,5 +120,11 @@ async def _next_revision(transaction: Transaction) -> int:
 
 def _row(row: Row) -> WatchRow:
     return WatchRow(
-        row["id"], row["tenant"], orjson.loads(row["spec"]), row["sealed"], row["hold_until"], row["revision"]
+        row["id"],
+        row["tenant"],
+        orjson.loads(row["spec"]),
+        row["sealed"],
+        row["hold_until"],
+        row["revision"],
+        row["deleted"] is not None,
     )

@@ -29,20 +29,24 @@ UPDATE watch_keys SET key_id = :key_id WHERE key_id = :former;
 UPDATE watches SET deleted = :now, sealed = NULL, revision = :revision WHERE id = :id;
 
 -- name: one
-SELECT id, tenant, spec, sealed, hold_until, revision FROM watches WHERE tenant = :tenant AND id = :id AND deleted IS NULL;
+SELECT id, tenant, spec, sealed, hold_until, revision, deleted FROM watches
+WHERE tenant = :tenant AND id = :id AND deleted IS NULL;
 
 -- name: any         whoever owns it
-SELECT id, tenant, spec, sealed, hold_until, revision FROM watches WHERE id = :id AND deleted IS NULL;
+SELECT id, tenant, spec, sealed, hold_until, revision, deleted FROM watches WHERE id = :id AND deleted IS NULL;
 
 -- name: page
-SELECT id, tenant, spec, sealed, hold_until, revision FROM watches
+SELECT id, tenant, spec, sealed, hold_until, revision, deleted FROM watches
 WHERE tenant = :tenant AND id > :after AND deleted IS NULL ORDER BY id LIMIT :limit;
 
 -- name: all
-SELECT id, tenant, spec, sealed, hold_until, revision FROM watches WHERE deleted IS NULL ORDER BY id;
+SELECT id, tenant, spec, sealed, hold_until, revision, deleted FROM watches WHERE deleted IS NULL ORDER BY id;
+
+-- name: since       those that were written after a revision, deleted ones too, in that order
+SELECT id, tenant, spec, sealed, hold_until, revision, deleted FROM watches WHERE revision > :revision ORDER BY revision;
 
 -- name: hold        the whole watch waits until then
-UPDATE watches SET hold_until = :until WHERE id = :id AND hold_until < :until;
+UPDATE watches SET hold_until = :until, revision = :revision WHERE id = :id AND hold_until < :until;
 
 -- name: users_of_key
 SELECT w.id FROM watch_keys AS u JOIN watches AS w ON w.id = u.watch_id

@@ -16,7 +16,7 @@ from service.delivery import material
 from service.delivery.keyring import KeyRing
 from service.errors import FieldError
 from service.model import CryptoKey, Health, Json, OAuth2, StatusReason, Watch, WatchStatus
-from service.store import deliveries, health, verifications, watches
+from service.store import deliveries, health, replicas, store, verifications, watches
 from service.store.driver import Reader, Transaction
 from service.store.store import Store
 from service.store.watches import WatchRow
@@ -35,6 +35,10 @@ class Listener(Protocol):
 
     def watch_changed(self, watch_id: str, *, moved: bool = False, forgiven: bool = False) -> None:
         """A watch was made, changed or deleted; ``moved``: it has another address; ``forgiven``: no failure counts."""
+        ...
+
+    def watch_held(self, watch_id: str, until: int) -> None:
+        """Its receiver has asked for a pause, until then."""
         ...
 
 
@@ -70,11 +74,33 @@ class Registrar:
         self._blocked = blocked
         self._origin = origin  # in whose name receivers are asked for their consent
         self._listeners: list[Listener] = []
+        self._revision = 0  # up to which what others have written is in the registry
+        self._revisions: dict[str, int] = {}  # of each watch in it
 
     async def load(self) -> None:
         """Compile what is stored."""
+        revision, _ = await replicas.revisions(self._store)
         for row in await watches.everyone(self._store):
             self._registry.adopt(Prepared.of(self._open(row)))
+            self._revisions[row.id] = row.revision
+        self._revision = revision
+
+    async def refresh(self, reader: Reader) -> None:
+        """Take in what other processes have written."""
+        newest, _ = await replicas.revisions(reader)
+        for row in await watches.since(reader, self._revision):
+            if row.is_deleted:
+                self._forget(row.id, row.revision)
+                continue
+            self._adopt(Prepared.of(self._open(row)), row.revision)
+            for listener in self._listeners:
+                listener.watch_held(row.id, row.hold_until)
+        self._revision = max(self._revision, newest)
+
+    @property
+    def revision(self) -> int:
+        """Of all watches and keys, up to which what others have written is in memory."""
+        return self._revision
 
     def listen(self, *listeners: Listener) -> None:
         """Tell these of every change."""
@@ -114,8 +140,8 @@ class Registrar:
             now = clock.now_ms()
             await deliveries.cancel(transaction, watch_id, now)
             await health.forget(transaction, watch_id)
-            await watches.remove(transaction, watch_id, now)
-            transaction.after_commit(lambda: self._forget(watch_id))
+            revision = await watches.remove(transaction, watch_id, now)
+            transaction.after_commit(lambda: self._forget(watch_id, revision))
 
         await self._store.write(action)
 
@@ -153,10 +179,11 @@ class Registrar:
 
         A part of a larger transaction: a change that is taken in with it may still be queued, and is held too.
         """
-        prepared = self._registry.get(watch_id)
-        if prepared is not None and prepared.watch.status is WatchStatus.ENABLED:
-            watch = replace(prepared.watch, status=WatchStatus.DISABLED, status_reason=reason, updated=clock.now_ms())
-            await self._store_watch(transaction, watch)
+        watch = await self.stored(transaction, watch_id)
+        if watch is not None and watch.status is WatchStatus.ENABLED:
+            disabled = replace(watch, status=WatchStatus.DISABLED, status_reason=reason, updated=clock.now_ms())
+            await self._store_watch(transaction, disabled)
+            transaction.after_commit(lambda: self._store.tell(store.WATCHES))
 
     async def keep_refresh_token(self, watch_id: str, refresh_token: str, former: Collection[str]) -> None:
         """Store a rotated refresh token in the place of a former one; durable when this returns.
@@ -246,7 +273,7 @@ class Registrar:
             await health.forgive(transaction, watch.id)
         if verification.is_due(watch):
             await verifications.ask(transaction, watch.id, clock.now_ms(), anew=False)
-        transaction.after_commit(lambda: self._adopt(prepared))
+        transaction.after_commit(lambda: self._adopt(prepared, revision))
         return replace(watch, revision=revision)
 
     async def _current(self, reader: Reader, tenant: str, watch_id: str) -> Watch:
@@ -255,13 +282,19 @@ class Registrar:
             raise errors.NotFound(f"there is no watch {watch_id}")
         return self._open(row)
 
-    def _adopt(self, prepared: Prepared) -> None:
+    def _adopt(self, prepared: Prepared, revision: int) -> None:
+        if revision < self._revisions.get(prepared.watch.id, 0):  # another process was faster, and we have its version
+            return
+        self._revisions[prepared.watch.id] = revision
         former = self._registry.get(prepared.watch.id)
+        if former is not None and replace(former.watch, revision=0) == replace(prepared.watch, revision=0):
+            return
         self._registry.adopt(prepared)
         moved = former is not None and former.watch.address != prepared.watch.address
         self._tell(prepared.watch.id, moved=moved, forgiven=_is_forgiven(former, prepared.watch))
 
-    def _forget(self, watch_id: str) -> None:
+    def _forget(self, watch_id: str, revision: int) -> None:
+        self._revisions[watch_id] = revision
         self._registry.remove(watch_id)
         self._tell(watch_id)
 

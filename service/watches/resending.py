@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar
 
 from service import errors, ids
 from service.model import DeliveryStatus, Ordering
-from service.store import deliveries, fanouts, jobs, replays
+from service.store import deliveries, fanouts, jobs, replays, resources
 from service.store.deliveries import NewDelivery
 from service.store.driver import Later, Row, Transaction
 from service.store.jobs import Job, State
@@ -251,6 +251,7 @@ class Running:
         watch, now = prepared.watch, self._now()
         told = [await fanouts.change(transaction, change_id) for change_id in taken]
         told = [change for change in told if self._registry.touches(prepared, change)]
+        await resources.hold(transaction, {(change.tenant, change.type, change.object_id) for change in told})
         ordered = watch.ordering is Ordering.RESOURCE
         asked = [(watch.id, change.object_id, change.version) for change in told] if ordered else []
         behind = await replays.behind(transaction, asked)

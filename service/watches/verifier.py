@@ -15,7 +15,7 @@ import logging
 import random
 from collections.abc import Callable, Sequence
 
-from service import clock, errors, ids
+from service import clock, errors
 from service.delivery import authenticate, grants, handshake, send, wire
 from service.delivery.handshake import Answer, Consent
 from service.model import Outcome, Reason, Watch, WatchStatus
@@ -49,7 +49,6 @@ class Verifier:
         now: Callable[[], int] = clock.now_ms,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        self.worker_id = ids.new("wrk")
         self._store = store
         self._registrar = registrar
         self._client = client
@@ -71,7 +70,12 @@ class Verifier:
                 await self._go_on(group)
         finally:
             with contextlib.suppress(errors.Unavailable):  # else the leases run out
-                await self._store.write(lambda transaction: verifications.release(transaction, self.worker_id))
+                await self._store.write(
+                    lambda transaction: verifications.release(transaction, self._store.lease.worker_id)
+                )
+
+    def watch_held(self, watch_id: str, until: int) -> None:
+        """A question is put all the same."""
 
     def watch_changed(self, watch_id: str, *, moved: bool = False, forgiven: bool = False) -> None:  # noqa: ARG002  all the same
         """A watch may have to be verified."""
@@ -143,7 +147,10 @@ class Verifier:
 
     async def _claim(self, transaction: Transaction, limits: Sequence[int]) -> list[Sequence[Claim]]:
         now = self._now()
-        return [await verifications.claim(transaction, self.worker_id, now, now + LEASE, limit) for limit in limits]
+        return [
+            await verifications.claim(transaction, self._store.lease.worker_id, now, now + LEASE, limit)
+            for limit in limits
+        ]
 
     async def _turn(self, claim: Claim) -> None:
         try:

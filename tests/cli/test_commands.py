@@ -54,7 +54,7 @@ def test_without_a_command_all_are_listed(shell):
     [
         (["serve", "--prot", "80"], "No such option '--prot'"),
         (["serve", "--port", "70000"], "70000 is not in the range"),
-        (["serve", "--role", "worker"], "--role worker is not in this version"),
+        (["serve", "--role", "boss"], "'boss' is not one of 'all', 'api', 'worker'"),
         (["keys", "create", "ci", "--key", "k"], "Missing option '--role'"),
         (["tail", "--key", "k", "--status", "lost"], "'lost' is not one of 'pending'"),
         (["tail", "--key", "k", "--url", "127.0.0.1:8080"], "--url must be like http://"),

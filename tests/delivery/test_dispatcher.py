@@ -234,7 +234,7 @@ async def test_an_outcome_under_an_old_fence_changes_nothing(service: running.Se
     watch = await service.admin.watch(receiver.url)
     await push(service.admin, "a", "1")
     await receiver.wait_for(1)
-    store, dispatcher = service.running.services.store, service.running.services.dispatcher
+    store, dispatcher = service.running.services.store, service.running.services.handoff
     # As if this process had been thought dead: another one takes over, and claims.
     await store.write(lambda transaction: deliveries.take_over(transaction, "wrk_other"))
     jobs, _ = await store.write(lambda transaction: deliveries.claim(transaction, watch["id"], "wrk_other", 10**15, 10))

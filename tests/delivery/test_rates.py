@@ -47,7 +47,7 @@ async def test_a_slow_rate_holds_no_place_and_slows_nobody_down(service: running
         await quick.wait_for(300)
         assert 1 <= len(slow.calls) <= 8
         async with asyncio.timeout(5):
-            while service.running.services.dispatcher.in_flight:
+            while service.running.services.handoff.in_flight:
                 await asyncio.sleep(0.01)
 
 

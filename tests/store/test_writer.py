@@ -84,14 +84,18 @@ async def test_a_write_alone_shares_its_transaction_with_nobody(opened: Store):
     seen: list[str] = []
 
     async def alone(transaction: Transaction) -> None:
+        seen.append("alone begins")
+        await notes.note(transaction, "alone", "written")
         transaction.after_commit(lambda: seen.append("alone is committed"))
 
-    async def batch(_transaction: Transaction, items: list[int]) -> list[int]:
-        seen.append(f"batch of {len(items)}")
+    async def batch(transaction: Transaction, items: list[int]) -> list[int]:
+        await notes.note(transaction, "batch", "written")
+        transaction.after_commit(lambda: seen.extend("batch" for _ in items))
         return items
 
     await asyncio.gather(opened.submit(batch, 1), opened.submit(batch, 2), opened.write(alone), opened.submit(batch, 3))
-    assert seen == ["batch of 2", "alone is committed", "batch of 1"]
+    assert sorted(seen) == ["alone begins", "alone is committed", *["batch"] * 3]
+    assert seen.index("alone is committed") == seen.index("alone begins") + 1
 
 
 async def test_a_caller_who_goes_away_loses_nothing_of_the_others(opened: Store):

@@ -151,7 +151,7 @@ async def rig(directory: Path, config_directory: Path = running.ROOT / "config")
         box = vault.Vault([running.SECRET_KEY])
         guard = Guard(["127.0.0.0/8"])
         keeper = Sources(services.store, box, services.types, guard.check, now=now)
-        fan_out = FanOut(services.store, services.registrar, services.dispatcher, now=now)
+        fan_out = FanOut(services.store, services.registrar, services.handoff, now=now)
         intake = Intake(services.store, services.registry, fan_out, now=now)
         async with send.session(guard) as client, Tokens(client, now, keeper.keep_refresh_token) as tokens:
             reader = Reader(client, tokens, now, timeout=5)

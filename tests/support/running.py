@@ -13,6 +13,7 @@ from typing import Any
 import aiohttp
 
 from service import app, clock, config
+from service.api.services import Part
 from service.app import Running
 
 ROOT = Path(__file__).parents[2]
@@ -155,10 +156,16 @@ async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[Line]:
             fields = {}
 
 
+def database(directory: Path) -> str:
+    """The database of a test: an SQLite file in its directory, or the one that a fixture has put there."""
+    given = directory / "database.url"
+    return given.read_text() if given.exists() else f"sqlite:///{directory}/watch.db"
+
+
 def environ(directory: Path, **more: str) -> dict[str, str]:
     """The variables of a service that may call receivers on this machine."""
     return {
-        "WATCH_DATABASE_URL": f"sqlite:///{directory}/watch.db",
+        "WATCH_DATABASE_URL": database(directory),
         "WATCH_PORT": "0",
         "WATCH_ADMIN_KEY": ADMIN_KEY,
         "WATCH_SECRET_KEY": SECRET_KEY,
@@ -180,11 +187,12 @@ async def service(
     directory: Path,
     config_directory: Path = ROOT / "config",
     *,
+    part: Part = Part.ALL,
     now: Callable[[], int] = clock.now_ms,
     **more: str,
 ) -> AsyncIterator[Service]:
-    """Start one; ``now`` is the clock of its deliveries, ``more`` are further WATCH_* variables."""
+    """Start one, or a part of one; ``now`` is the clock of its deliveries, ``more`` are further WATCH_* variables."""
     settings = config.load(config_directory, environ(directory, **more))
     timeout = aiohttp.ClientTimeout(total=30)
-    async with app.running(settings, now=now) as running, aiohttp.ClientSession(timeout=timeout) as session:
+    async with app.running(settings, part, now=now) as running, aiohttp.ClientSession(timeout=timeout) as session:
         yield Service(running, Client(session, running.url, ADMIN_KEY))

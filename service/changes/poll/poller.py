@@ -12,7 +12,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from service import clock, errors, ids
+from service import clock, errors
 from service.changes.poll import sweep
 from service.changes.poll.keeper import Sources
 from service.changes.poll.turn import Lost, Means, Turn
@@ -47,7 +47,6 @@ class Poller:
         now: Callable[[], int] = clock.now_ms,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        self.worker_id = ids.new("wrk")
         self._store = store
         self._keeper = keeper
         self._means = Means(store, snapshots, upstream, types, now, jitter)
@@ -56,7 +55,8 @@ class Poller:
 
     async def run(self) -> None:
         """Take over what an earlier process left, then poll until it is cancelled."""
-        await self._store.write(sources.take_over)
+        if not self._store.is_shared:
+            await self._store.write(sources.take_over)
         async with asyncio.TaskGroup() as group:
             while True:
                 self._nudge.clear()
@@ -71,6 +71,11 @@ class Poller:
                         await self._nudge.wait()
                 except TimeoutError:
                     pass
+
+    @property
+    def worker_id(self) -> str:
+        """Under whose name turns are taken."""
+        return self._store.lease.worker_id
 
     # What the keeper says
 

@@ -11,10 +11,11 @@ CREATE TABLE jobs_and_canceled (
     result   TEXT NOT NULL,
     started  BIGINT NOT NULL,
     finished BIGINT,
+    worker   TEXT,
     CHECK ((state = 'running') = (finished IS NULL))
 );
-INSERT INTO jobs_and_canceled (id, tenant, kind, subject, state, done, total, detail, result, started, finished)
-SELECT id, tenant, kind, subject, state, done, total, detail, result, started, finished FROM jobs;
+INSERT INTO jobs_and_canceled (id, tenant, kind, subject, state, done, total, detail, result, started, finished, worker)
+SELECT id, tenant, kind, subject, state, done, total, detail, result, started, finished, worker FROM jobs;
 DROP TABLE jobs;
 ALTER TABLE jobs_and_canceled RENAME TO jobs;
 CREATE INDEX jobs_tenant ON jobs (tenant, id);
