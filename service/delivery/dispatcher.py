@@ -33,7 +33,7 @@ from service.delivery.channel import Channel
 from service.delivery.pace import Pace
 from service.delivery.recipient import Recipient, Recipients, is_active
 from service.delivery.sender import Sender
-from service.model import HEALTHY, DeliveryStatus, StatusReason, Watch
+from service.model import HEALTHY, DeliveryStatus, Reason, StatusReason, Watch
 from service.store import deliveries, health, store, watches
 from service.store.deliveries import Job, Settlement
 from service.store.driver import Transaction
@@ -404,6 +404,8 @@ class Dispatcher:
             return True
         if not breaker.counts(reason) or not self._is_at(watch):
             return False
+        if reason is Reason.TOKEN and not is_active(self._recipients.recipient(watch.id)):
+            return False  # it waits for its owner: its receiver has no part in that
         channel.health = breaker.after(before, reason, at)
         if breaker.is_failing(before) is not breaker.is_failing(channel.health):
             self._adjust(channel)
