@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 
 from service import jsontext
@@ -9,6 +10,7 @@ from service.errors import FieldError, Invalid
 from service.model import Document, Json
 
 LONGEST_NAME = 255  # characters
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def members(body: Json, known: Collection[str]) -> Document:
@@ -28,6 +30,10 @@ def members(body: Json, known: Collection[str]) -> Document:
 def name_faults(body: Document) -> list[FieldError]:
     """What is wrong with its ``name``, which may be missing."""
     name = body.get("name")
-    if isinstance(name, (str, type(None))) and len(name or "") <= LONGEST_NAME:
+    if name is None:
         return []
-    return [FieldError("/name", f"must be a string of at most {LONGEST_NAME} characters")]
+    if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME:
+        return [FieldError("/name", f"must be a string of 1 to {LONGEST_NAME} characters")]
+    if _CONTROLS.search(name):
+        return [FieldError("/name", "must not hold control characters")]
+    return []

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import aiohttp
 import click
@@ -54,9 +55,18 @@ def _key(_context: click.Context, _option: click.Parameter, value: str | None) -
 
 
 def _url(_context: click.Context, _option: click.Parameter, value: str) -> str:
-    if not value.startswith(("http://", "https://")):
+    if not is_url(value):
         raise click.UsageError(f"--url must be like http://127.0.0.1:8080, not {value!r}.")
     return value.rstrip("/")
+
+
+def is_url(text: str) -> bool:
+    """Whether this is an http(s) URL with a host."""
+    try:
+        url = urlsplit(text)
+        return url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +105,8 @@ class Client:
             raise Failure(f"--url {self.url}: is no URL") from error
         except aiohttp.ClientConnectorCertificateError as error:
             raise Failure(f"the certificate of {self.url} is not trusted: {error.certificate_error}") from error
+        except aiohttp.ClientConnectorSSLError as error:
+            raise Failure(f"cannot connect to {self.url}: no TLS is spoken there; is it http://?") from error
         except aiohttp.ClientConnectorError as error:
             reason = terminal.reason(error.os_error)
             raise Unreachable(f"cannot connect to {self.url}: {reason}; is the service running there?") from error

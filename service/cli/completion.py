@@ -10,11 +10,11 @@ VARIABLE = "_WEBHOOK_WATCH_COMPLETE"  # what click derives from the program's na
 SHELLS = ("bash", "zsh", "fish")
 
 
-@click.command(short_help="Print the completion script of a shell.")
-@click.argument("shell", type=click.Choice(SHELLS))
+@click.command(short_help="Print the completion script of a shell: bash, zsh or fish.")
+@click.argument("shell", type=click.Choice(SHELLS), metavar="SHELL")
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
-    """Print the script with which SHELL completes commands, options, types, and ids of the service of WATCH_URL.
+    """Print the script with which SHELL (bash, zsh or fish) completes commands, options, types, and ids of the service of WATCH_URL.
 
     For this session: eval "$(webhook-watch completion bash)" (or zsh), or in fish: webhook-watch completion fish |
     source. For all: save it where the shell looks. Example: webhook-watch completion bash >

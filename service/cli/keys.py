@@ -16,7 +16,7 @@ COLUMNS = ("id", "name", "tenant", "role", "created")
 key_id = click.argument("key_id", type=options.ID, metavar="ID", shell_complete=complete.ids(PATH, "name"))
 
 
-@click.group()
+@click.group(cls=options.Listing)
 def keys() -> None:
     """List, create and revoke the API keys of a running service.
 
@@ -39,7 +39,7 @@ def list_(url: str, key: str, machine: bool) -> None:  # noqa: FBT001  click pas
         return
     table = Table(*COLUMNS, box=None, header_style="bold", pad_edge=False)
     for row in found:
-        table.add_row(*(row[name] or "" for name in COLUMNS))
+        table.add_row(*(terminal.printable(row[name] or "") for name in COLUMNS))
     terminal.console().print(table)
 
 

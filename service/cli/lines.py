@@ -13,8 +13,10 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from service.cli import terminal
+
 STATUS = {"succeeded": "green", "failed": "bold red", "canceled": "magenta", "pending": "yellow"}
-EVENT = {"created": "green", "updated": "cyan", "deleted": "red", "test": "magenta"}
+EVENT = {"created": "green", "updated": "cyan", "deleted": "red"}  # of others, magenta
 WIDEST = 48  # characters that a column grows to; longer values push the rest of their line to the right
 
 
@@ -45,7 +47,7 @@ class Printer:
         line = Text()
         line.append(_time(row), "dim")
         line.append(f"  {row['status']:<9}", STATUS[row["status"]])
-        line.append(f"  {row['objectEvent']:<7}", EVENT[row["objectEvent"]])
+        line.append(f"  {row['objectEvent']:<7}", EVENT.get(row["objectEvent"], "magenta"))
         line.append(f"  {code or '':>3}", "green" if code and code < 300 else "red")
         line.append(f"  {str(row['duration']) + ' ms' if attempted else '':>8}", "dim")
         line.append(f"  {number:<3}", "dim")
@@ -54,12 +56,15 @@ class Printer:
         line.append("  " + row["id"], "dim")
         if row["reason"]:
             line.append("  " + row["reason"], "red")
-            line.append(f": {response['errorMessage']}" if response.get("errorMessage") else "", "red")
+            line.append(
+                f": {terminal.printable(response['errorMessage'])}" if response.get("errorMessage") else "", "red"
+            )
         if attempted and row["nextAttempt"]:
             line.append(f"  next attempt {_clock(row['nextAttempt'])}", "yellow")
         return line
 
     def _column(self, name: str, text: str) -> str:
+        text = terminal.printable(text)
         width = self._widths[name] = max(self._widths[name], min(len(text), WIDEST))
         return f"{text:<{width}}"
 

@@ -9,13 +9,12 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import click
 from aiohttp import hdrs, web
 
 from service import config
-from service.cli import arrivals, given, logs, terminal
+from service.cli import arrivals, client, given, logs, terminal
 from service.cli.arrivals import Arrival
 from service.cli.terminal import Failure
 from service.receiver import forward, manners, server, verify
@@ -103,21 +102,12 @@ def listen(
     if target is not None:
         if status is not None and not fail_first:
             raise click.UsageError("--forward answers what comes back: give --status with --fail-first only.")
-        _check(target)
+        if not client.is_url(target):
+            raise click.UsageError(f"--forward must be like http://127.0.0.1:3000, not {target!r}.")
     logs.to_stderr("error")
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # what fails is answered, and said below
     show: Show = arrivals.Json() if machine else arrivals.Printer(terminal.console())
     terminal.run(_listen(host, port, Receiver(tuple(keys), Manners(status, fail_first), delay, show), target))
-
-
-def _check(target: str) -> None:
-    try:
-        url = urlsplit(target)
-        usable = url.scheme in ("http", "https") and bool(url.hostname) and (url.port or 80) > 0
-    except ValueError:
-        usable = False
-    if not usable:
-        raise click.UsageError(f"--forward must be like http://127.0.0.1:3000, not {target!r}.")
 
 
 async def _listen(host: str, port: int, receiver: Receiver, target: str | None) -> None:

@@ -16,6 +16,7 @@ Shown = Mapping[str, Any]  # a watch as the service answers it
 
 COLUMNS = ("id", "name", "type", "events", "address", "status")
 STYLES = {"enabled": "green", "disabled": "yellow", "healthy": "green", "degraded": "yellow", "failing": "red"}
+CHANGES = {"created", "updated", "deleted"}
 SAID_ELSEWHERE = frozenset({"schema", "warnings", "selfLink", "status", "statusReason", "health"})
 
 
@@ -81,7 +82,7 @@ def _value(value: Any) -> str:
 
 
 def _events(watch: Shown) -> str:
-    return "all" if len(watch["events"]) == len({"created", "updated", "deleted"}) else " ".join(watch["events"])
+    return "all" if set(watch["events"]) == CHANGES else " ".join(watch["events"])
 
 
 def _state(watch: Shown) -> str:

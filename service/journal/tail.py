@@ -34,7 +34,8 @@ async def follow(
     The place, a number, goes on over lines that the filters hide too, so that whoever resumes there misses nothing and
     reads nothing twice.
     """
-    place = await journal.last_seq(store) if after is None else after
+    newest = await journal.last_seq(store)
+    place = newest if after is None else min(after, newest)  # a place beyond all is of a database that was replaced
     yield place
     loop = asyncio.get_running_loop()
     silent_since = loop.time()

@@ -483,6 +483,12 @@ async def test_the_stream_ends_with_its_key_and_no_other_does(admin: Client, tol
     (await reader.get(DELIVERIES)).problem(401)
 
 
+async def test_a_place_beyond_all_events_is_of_another_database_and_begins_now(admin: Client, told: Any):
+    async with admin.stream(last="999999999") as lines:
+        await push(admin, "a1")
+        assert states(await take(lines, 1)) == [("a1", "pending")]
+
+
 async def test_the_stream_begins_now(admin: Client, told: Any):
     await push(admin, "a1")
     await admin.settled(1)

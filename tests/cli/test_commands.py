@@ -58,6 +58,7 @@ def test_without_a_command_all_are_listed(shell):
         (["keys", "create", "ci", "--key", "k"], "Missing option '--role'"),
         (["tail", "--key", "k", "--status", "lost"], "'lost' is not one of 'pending'"),
         (["tail", "--key", "k", "--url", "127.0.0.1:8080"], "--url must be like http://"),
+        (["keys", "--key", "k", "--url", "http://"], "--url must be like http://127.0.0.1:8080, not 'http://'"),
         (["tail", "--key", "k\nX-Role: admin"], "An API key is one line of text"),
         (["tail"], "set WATCH_API_KEY"),
     ],

@@ -49,6 +49,12 @@ def test_a_key_of_another_tenant_is_told_as_json(shell, served):
 
 
 def test_what_the_service_refuses_is_said(shell, served):
+    for name in ("", "a\x1b[31m"):
+        refused = shell.call("keys", "create", name, "--role", "agent", "--url", served.url)
+        assert refused.returncode == 1
+        assert "was answered 422: /name: must " in refused.stderr
+    tls = shell.call("keys", "--url", served.url.replace("http:", "https:"))
+    assert tls.stderr.endswith("no TLS is spoken there; is it http://?\n")
     done = shell.call("keys", "create", "ci", "--role", "agent", "--tenant", "Not A Name", "--url", served.url)
 
     assert done.returncode == 1

@@ -215,7 +215,6 @@ def test_every_fault_is_a_line_with_its_pointer(run):
     ("arguments", "says"),
     [
         (["create"], "Nothing to register: give --type and --address, or --file."),
-        (["create", "--events", "made"], "'made' is not one of created, updated, deleted"),
         (["create", "--basic", "me"], "it is USERNAME:PASSWORD"),
         (["create", "--header", "X"], "it is 'Name: value'"),
         (["create", "--retry", "soon"], "it is seconds with commas, or none"),
