@@ -21,6 +21,7 @@ from aiohttp import web
 from service import clock, errors, vault
 from service.access import Access
 from service.api import protocol, routes
+from service.api.idempotency import Idempotency
 from service.api.metrics import Metrics
 from service.api.services import Part, Services
 from service.changes import detect, types
@@ -155,6 +156,7 @@ async def _start(
         sources=sources,
         handoff=handoff,
         replayer=Replayer(opened, registry, handoff, now=now),
+        idempotency=Idempotency(opened, box, now=now),
         metrics=metrics,
     )
 

@@ -5,47 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
 from collections import defaultdict
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
 import pytest
 
-from tests.support import running
+from tests.support.processes import process
 from tests.support.receiver import Answer, Call, Receiver
 from tests.support.running import ADMIN_KEY, Client
 
 TYPE = "/api/v1/resources/agendize.account"
-
-
-@asynccontextmanager
-async def process(directory: Path, port: int) -> AsyncIterator[asyncio.subprocess.Process]:
-    """``webhook-watch serve`` as a process of its own, ready; killed at the end of the block if it still runs."""
-    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(running.ROOT)}
-    environ |= running.environ(directory, WATCH_PORT=str(port))
-    log = await asyncio.to_thread((directory / "serve.log").open, "ab")
-    started = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "service", "serve", cwd=directory, env=environ, stdout=log, stderr=log
-    )
-    log.close()
-    try:
-        async with aiohttp.ClientSession() as session, asyncio.timeout(20):
-            while True:
-                try:
-                    async with session.get(f"http://127.0.0.1:{port}/readyz") as answer:
-                        if answer.status == 200:
-                            break
-                except aiohttp.ClientConnectionError:
-                    assert started.returncode is None, (directory / "serve.log").read_text()
-                await asyncio.sleep(0.02)
-        yield started
-    finally:
-        if started.returncode is None:
-            started.kill()
-        await started.wait()
 
 
 async def push(client: Client, object_id: str, turn: int) -> bool:

@@ -19,6 +19,7 @@ from service.api import (
     cryptokeys,
     deliveries,
     health,
+    idempotency,
     imports,
     jobs,
     keys,
@@ -56,6 +57,7 @@ class Route:
     path: str
     roles: frozenset[Role]
     handler: Handler
+    keyed: bool = True  # whether a POST takes an Idempotency-Key
 
 
 # What a type's own permissions decide is open to every role here.
@@ -64,7 +66,7 @@ ROUTES = (
     Route("GET", "/api/v1/resources/{type}/{id}", EVERYONE, resources.get),
     Route("PUT", "/api/v1/resources/{type}/{id}", EVERYONE, resources.push),
     Route("DELETE", "/api/v1/resources/{type}/{id}", EVERYONE, resources.delete),
-    Route("POST", "/api/v1/resources/{type}/import", EVERYONE, imports.import_),
+    Route("POST", "/api/v1/resources/{type}/import", EVERYONE, imports.import_, keyed=False),
     Route("GET", "/api/v1/changes", EVERYONE, changes.list_),
     Route("GET", "/api/v1/jobs", EVERYONE, jobs.list_),
     Route("GET", "/api/v1/jobs/{id}", EVERYONE, jobs.get),
@@ -120,7 +122,8 @@ def application(services: Services, part: Part = Part.ALL) -> web.Application:
     app.router.add_get("/readyz", health.ready)
     for route in ROUTES:
         if part is not Part.WORKER or route.path == "/metrics":
-            app.router.add_route(route.method, route.path, _guarded(route.handler, route.roles, BEARER))
+            guarded = _guarded(route.handler, route.roles, BEARER, keyed=route.keyed)
+            app.router.add_route(route.method, route.path, guarded)
     if part is Part.WORKER:
         return app
     app.router.add_get("/.well-known/jwks.json", cryptokeys.jwks)
@@ -169,13 +172,23 @@ class Credentials:
 BEARER = Credentials()
 
 
-def _guarded(handler: Handler, roles: frozenset[Role], credentials: Credentials, dialect: Dialect | None = None) -> Raw:
+def _guarded(
+    handler: Handler,
+    roles: frozenset[Role],
+    credentials: Credentials,
+    dialect: Dialect | None = None,
+    *,
+    keyed: bool = True,
+) -> Raw:
     async def guarded(request: web.Request) -> web.StreamResponse:
         services = request.app[SERVICES]
         try:
             principal = await _principal(services, credentials.find(request))
             access.require(principal, roles, f"{request.method} {request.path}")
-            return await handler(Call(request, services, principal))
+            call = Call(request, services, principal)
+            if request.method == "POST" and idempotency.HEADER in request.headers:
+                return await _once(call, handler, keyed=keyed)
+            return await handler(call)
         except errors.WatchError as error:
             answer = _refused(request, error, dialect)
             if credentials.basic and error.status == 401:
@@ -188,6 +201,14 @@ def _guarded(handler: Handler, roles: frozenset[Role], credentials: Credentials,
             return answers.problem(errors.WatchError(OUR_FAULT), dialect)
 
     return guarded
+
+
+async def _once(call: Call, handler: Handler, *, keyed: bool) -> web.StreamResponse:
+    if not keyed:
+        raise errors.BadRequest(
+            f"an import takes no {idempotency.HEADER}: leave it out; what is there already is not changed by another one"
+        )
+    return await call.services.idempotency.once(call.request, await call.body(), call.principal, lambda: handler(call))
 
 
 async def _principal(services: Services, offered: Iterable[str]) -> Principal:

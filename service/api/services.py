@@ -9,6 +9,7 @@ from enum import StrEnum
 from aiohttp import web
 
 from service.access import Access
+from service.api.idempotency import Idempotency
 from service.api.metrics import Metrics
 from service.changes.intake import Intake
 from service.changes.poll.keeper import Sources
@@ -54,6 +55,7 @@ class Services:
     sources: Sources
     handoff: Handoff
     replayer: Replayer
+    idempotency: Idempotency
     metrics: Metrics
 
 

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 
 from service import clock, errors, ids
-from service.store import changes, journal, snapshots
+from service.store import changes, journal, keptanswers, snapshots
 from service.store.driver import Transaction
 from service.store.store import Store
 
@@ -24,6 +24,7 @@ async def run(store: Store, days: float, interval: float) -> None:
             dropped = await sweep(store, clock.now_ms() - int(days * 86_400_000))
             if dropped:
                 log.info("retention dropped %d old rows of the log", dropped)
+            await expire(store, clock.now_ms())
         except errors.Unavailable as error:
             log.warning("retention waits: %s", error.detail)
         await asyncio.sleep(interval)
@@ -38,6 +39,18 @@ async def sweep(store: Store, before: int) -> int:
         if not dropped:
             return total
         await asyncio.sleep(PAUSE)
+
+
+async def expire(store: Store, now: int) -> None:
+    """Drop the kept answers whose time is over."""
+    while True:
+        if not await store.submit(_expire, now):
+            return
+        await asyncio.sleep(PAUSE)
+
+
+async def _expire(transaction: Transaction, times: Sequence[int]) -> list[int]:
+    return [await keptanswers.expire(transaction, now, CHUNK) for now in times]
 
 
 async def _drop(transaction: Transaction, times: Sequence[int]) -> list[int]:

@@ -15,6 +15,7 @@ PLACES = (
     (Q.watches, Q.save_watches),
     (Q.sources, Q.save_sources),
     (Q.authorizations, Q.save_authorizations),
+    (Q.kept_answers, Q.save_kept_answers),
     (Q.canary, Q.save_canary),
 )
 

@@ -22,6 +22,12 @@ SELECT id, sealed FROM authorizations WHERE sealed IS NOT NULL;
 -- name: save_authorizations
 UPDATE authorizations SET sealed = :sealed WHERE id = :id;
 
+-- name: kept_answers
+SELECT id, sealed FROM kept_answers;
+
+-- name: save_kept_answers
+UPDATE kept_answers SET sealed = :sealed WHERE id = :id;
+
 -- name: canary
 SELECT name AS id, value AS sealed FROM meta WHERE name = 'canary';
 

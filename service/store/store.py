@@ -21,6 +21,7 @@ from service.store import migrate, sqlite
 from service.store.driver import Database, Params, Row, Transaction
 from service.store.replicas import Attendant, Lease
 from service.store.sql import Query
+from service.store.witness import WITNESS
 from service.store.writer import Writer
 
 if TYPE_CHECKING:  # it stands on an extra of the package
@@ -63,13 +64,19 @@ class Store:
         return await self.writer.committed_since(mark, seconds)
 
     async def fetch(self, query: Query, params: Params | None = None) -> list[Row]:
-        """Rows of a query, from the last committed state."""
+        """Rows of a query, from the last committed state; of a request with a witness, from what it is writing."""
+        witness = WITNESS.get()
+        if witness is not None and witness.transaction is not None:
+            return await witness.transaction.fetch(query, params)
         return await self._database.fetch(query, params)
 
     async def submit(
         self, batch: Callable[[Transaction, Sequence[Item]], Awaitable[Sequence[Result | Exception]]], item: Item
     ) -> Result:
         """A write that shares its transaction with those that wait at the same time: see ``writer``."""
+        witness = WITNESS.get()
+        if witness is not None:
+            return await witness.carry(self.writer, batch, item)
         return await self.writer.submit(batch, item)
 
     def post(
@@ -83,6 +90,9 @@ class Store:
 
     async def write(self, action: Callable[[Transaction], Awaitable[Result]]) -> Result:
         """A rare write in a transaction of its own, such as making a watch or a key."""
+        witness = WITNESS.get()
+        if witness is not None:
+            return await witness.carry(self.writer, _each, action)
         return await self.writer.submit(_each, action, alone=True)
 
     def tell(self, topic: str, name: str = "") -> None:
@@ -107,6 +117,9 @@ class SharedStore(Store):
         self, batch: Callable[[Transaction, Sequence[Item]], Awaitable[Sequence[Result | Exception]]], item: Item
     ) -> Result:
         """See Store: it shares its transaction with those of its kind."""
+        witness = WITNESS.get()
+        if witness is not None:
+            return await witness.carry(self._of("alone"), batch, item)
         return await self._of(batch.__qualname__).submit(batch, item)
 
     def post(
@@ -123,6 +136,9 @@ class SharedStore(Store):
 
     async def write(self, action: Callable[[Transaction], Awaitable[Result]]) -> Result:
         """See Store: no other transaction overlaps with it, in whichever process."""
+        witness = WITNESS.get()
+        if witness is not None:
+            return await witness.carry(self._of("alone"), _each, action)
         return await self._of("alone").submit(_each, action, alone=True)
 
     def commits(self) -> int:

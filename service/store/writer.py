@@ -83,12 +83,22 @@ class Writer:
         alone: bool = False,
     ) -> Result:
         """Hand one item to a batch function; its result, once it is durable."""
+        return await self.enqueue(batch, item, alone=alone)
+
+    def enqueue(
+        self,
+        batch: Callable[[Transaction, Sequence[Item]], Awaitable[Sequence[Result | Exception]]],
+        item: Item,
+        *,
+        alone: bool = False,
+    ) -> asyncio.Future[Result]:
+        """The same, its result as a future."""
         if self._closed:
             raise errors.Unavailable("the service is stopping; nothing was stored")
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._queue.append(Waiting(batch, item, alone, future))
         self._arrived.set()
-        return await future
+        return future
 
     def post(
         self,

@@ -276,10 +276,12 @@ class Sources:
             await self._save(transaction, row, gone)
 
     async def _write(self, action: Callable[[Transaction], Awaitable[Result]]) -> Result:
-        result = await self._store.write(action)
-        for listener in self._listeners:
-            listener.wake()
-        return result
+        async def and_wake(transaction: Transaction) -> Result:
+            for listener in self._listeners:
+                transaction.after_commit(listener.wake)
+            return await action(transaction)
+
+        return await self._store.write(and_wake)
 
     async def _row(self, reader: Reader, tenant: str, source_id: str) -> SourceRow:
         row = await sources.one(reader, tenant, source_id)
