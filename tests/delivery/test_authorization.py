@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import pytest
 from service import clock, errors
 from service.delivery import send
 from service.delivery.egress import Guard
+from service.store.sql import Query
 from service.vault import Vault
 from service.watches.authorization import LIFETIME, Authorizations
 from tests.support import running
@@ -79,6 +79,14 @@ async def still_waits(admin: Client, watch: Any) -> bool:
     return shown["statusReason"] == "authorization" and "/oauth2Auth/refreshToken" not in shown["secretsSet"]
 
 
+async def stored(service: Service) -> str:
+    """What the database holds of watches and their authorizations."""
+    tables = [Query("test.dump", f"SELECT * FROM {table}") for table in ("watches", "authorizations")]
+    rows = [row for table in tables for row in await service.running.services.store.fetch(table)]
+    assert len(rows) >= 2
+    return "\n".join(str(tuple(row)) for row in rows)
+
+
 async def test_the_url_asks_for_a_code_with_pkce_and_keeps_the_providers_own_parameters(service, endpoint):
     watch = await waiting(
         service.admin, endpoint, authUrl="https://login.example.com/auth?prompt=consent&response_type=token&state=fixed"
@@ -92,9 +100,10 @@ async def test_the_url_asks_for_a_code_with_pkce_and_keeps_the_providers_own_par
     assert query["code_challenge"] != again["code_challenge"]
 
 
-async def test_the_code_is_exchanged_once_and_the_refresh_token_is_sealed(service, endpoint, tmp_path):
+async def test_the_code_is_exchanged_once_and_the_refresh_token_is_sealed(service, endpoint):
     watch = await waiting(service.admin, endpoint)
     query = await begun(service.admin, watch)
+    before = await stored(service)
     done = await back(service.admin, state=query["state"], code="the-code")
     assert done.status == 200, done.text
     (call,) = endpoint.calls
@@ -109,9 +118,8 @@ async def test_the_code_is_exchanged_once_and_the_refresh_token_is_sealed(servic
     shown = (await service.admin.get(watch["selfLink"])).body
     assert shown["statusReason"] is None
     assert "/oauth2Auth/refreshToken" in shown["secretsSet"]
-    stored = "\n".join(sqlite3.connect(tmp_path / "watch.db").iterdump())
     for secret in (query["state"], verifier, "the-code", TOKENS["refresh_token"], "the-client-secret"):
-        assert secret not in stored
+        assert secret not in before + await stored(service)
 
 
 async def test_the_page_is_safe_to_show(service, endpoint):

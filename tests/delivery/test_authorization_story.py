@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import pytest
 
 from service.delivery.authenticate import basic
 from service.model import BasicAuth
+from service.store.sql import Query
 from service.vault import Vault
 from tests.support import provider as providers
 from tests.support import running
@@ -163,12 +163,14 @@ async def test_deliveries_wait_for_the_owner_when_the_provider_revokes_the_conse
 
 
 async def test_a_stolen_code_is_worth_nothing_without_the_verifier_and_ends_the_consent_with_it(
-    service, provider, browser, receiver, tmp_path
+    service, provider, browser, receiver
 ):
     watch = await service.admin.watch(receiver.url, oauth2Auth=provider.oauth2)
     url = await begin(service.admin, watch)
-    ((sealed,),) = sqlite3.connect(tmp_path / "watch.db").execute("SELECT sealed FROM authorizations")
-    verifier, *_ = json.loads(Vault([running.SECRET_KEY]).open(sealed))  # only who holds the encryption key has it
+    (row,) = await service.running.services.store.fetch(Query("test.flow", "SELECT sealed FROM authorizations"))
+    verifier, *_ = json.loads(
+        Vault([running.SECRET_KEY]).open(row["sealed"])
+    )  # only who holds the encryption key has it
     answer = await browser.consent(url)
     assert (await back(service.admin, answer)).status == 200
     stolen = {"grant_type": "authorization_code", "code": answer["code"], "redirect_uri": answer["to"]}
