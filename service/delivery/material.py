@@ -132,8 +132,8 @@ def _from_whsk(text: str) -> Material:
 
 
 def _from_pem(text: str) -> Material:
-    if len(text) > PEM_LIMIT or text.count("-----BEGIN ") > 1:
-        raise ValueError("the PEM text must hold one private key and nothing else")
+    if len(text) > PEM_LIMIT or text.count("PRIVATE KEY-----") > 2:  # openssl writes EC PARAMETERS beside it
+        raise ValueError("the PEM text must hold one private key, and little else")
     try:
         key = load_pem_private_key(text.encode(), password=None)
     except TypeError:

@@ -59,9 +59,20 @@ def test_an_ed25519_key_is_read_in_every_form(text: str) -> None:
     assert public.jwk["x"] == base64.urlsafe_b64encode(PUBLIC).decode().rstrip("=")
 
 
-@pytest.mark.parametrize("form", [PrivateFormat.PKCS8, PrivateFormat.TraditionalOpenSSL])
-def test_a_p256_key_is_read_from_pem(form: PrivateFormat) -> None:
-    made = material.decode_private(pem(P256, form))
+# what openssl ecparam -genkey writes before the key: the name of the curve
+PARAMETERS = "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pem(P256),
+        pem(P256, PrivateFormat.TraditionalOpenSSL),
+        PARAMETERS + pem(P256, PrivateFormat.TraditionalOpenSSL),
+    ],
+)
+def test_a_p256_key_is_read_from_pem(text: str) -> None:
+    made = material.decode_private(text)
     assert made.algorithm is Algorithm.ECDSA_P256_SHA256
     public = material.public(made)
     assert public is not None
@@ -100,8 +111,8 @@ def test_another_library_verifies_with_the_public_half_as_jwk(algorithm: Algorit
         (pem(ED25519, PrivateFormat.OpenSSH), "no private key that can be read"),
         (pem(ED25519).replace("M", "N"), "no private key that can be read"),
         (pem(ED25519)[:60], "no private key that can be read"),
-        (pem(ED25519) * 2, "one private key and nothing else"),
-        (pem(ED25519) + " " * 10_000, "one private key and nothing else"),
+        (pem(ED25519) * 2, "one private key, and little else"),
+        (pem(ED25519) + " " * 10_000, "one private key, and little else"),
         (pem(ec.generate_private_key(ec.SECP384R1())), "Ed25519 and P-256 are taken"),
         (pem(rsa.generate_private_key(65537, 2048)), "Ed25519 and P-256 are taken"),
         (
