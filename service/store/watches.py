@@ -51,11 +51,11 @@ async def save(transaction: Transaction, row: WatchRow, crypto_key_ids: Sequence
     return revision
 
 
-async def rename_key(transaction: Transaction, former: str, key_id: str, now: int) -> list[str]:
-    """Let all watches that name one crypto key name another in its place; their ids."""
+async def rename_key(transaction: Transaction, former: str, key_id: str, now: int) -> tuple[int, list[str]]:
+    """Let all watches that name one crypto key name another in its place; their revision, and their ids."""
     found = [(row["id"], orjson.loads(row["spec"])) for row in await transaction.fetch(Q.naming, {"key_id": former})]
+    revision = await _next_revision(transaction) if found else 0
     if found:
-        revision = await _next_revision(transaction)
         for _, spec in found:
             named = spec["signature"]["cryptoKeyIds"]
             spec["signature"]["cryptoKeyIds"] = [key_id if id_ == former else id_ for id_ in named]
@@ -66,7 +66,7 @@ async def rename_key(transaction: Transaction, former: str, key_id: str, now: in
         ]
         await transaction.many(Q.respecify, changed)
         await transaction.fetch(Q.rename_key, {"former": former, "key_id": key_id})
-    return [id_ for id_, _ in found]
+    return revision, [id_ for id_, _ in found]
 
 
 async def remove(transaction: Transaction, watch_id: str, now: int) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from service.delivery.keyring import KeyRing
 from service.model import CryptoKey
+from service.store import store as stores
 from service.store import watches
 from service.store.driver import Transaction
 from service.store.store import Store
@@ -37,14 +38,16 @@ async def rotate(store: Store, keyring: KeyRing, registry: Registry, tenant: str
         if key is not None and key.expires is not None and overlap == 0:
             return Rotated(await keyring.end_overlap(transaction, tenant, key_id), None)
         former, successor = await keyring.succeed(transaction, tenant, key_id, overlap)
-        named = await watches.rename_key(transaction, key_id, successor.id, successor.created)
-        transaction.after_commit(lambda: _rename(registry, named, key_id, successor))
+        revision, named = await watches.rename_key(transaction, key_id, successor.id, successor.created)
+        transaction.after_commit(lambda: _rename(registry, named, key_id, successor, revision))
         return Rotated(former, successor)
 
-    return await store.write(action)
+    rotated = await store.write(action)
+    store.tell(stores.WATCHES)
+    return rotated
 
 
-def _rename(registry: Registry, watch_ids: Iterable[str], former: str, successor: CryptoKey) -> None:
+def _rename(registry: Registry, watch_ids: Iterable[str], former: str, successor: CryptoKey, revision: int) -> None:
     """The same in memory. Nothing else of a watch changes, so that what is compiled of it stays."""
     for watch_id in watch_ids:
         prepared = registry.get(watch_id)
@@ -52,6 +55,5 @@ def _rename(registry: Registry, watch_ids: Iterable[str], former: str, successor
             signature = prepared.watch.signature
             named = tuple(successor.id if id_ == former else id_ for id_ in signature.crypto_key_ids)
             signature = replace(signature, crypto_key_ids=named)
-            registry.adopt(
-                replace(prepared, watch=replace(prepared.watch, signature=signature, updated=successor.created))
-            )
+            watch = replace(prepared.watch, signature=signature, updated=successor.created, revision=revision)
+            registry.adopt(replace(prepared, watch=watch))

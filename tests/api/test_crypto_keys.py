@@ -319,6 +319,26 @@ async def test_rotation_outlives_the_process(tmp_path: Path, receiver: Receiver)
     assert verifies(old, call)
 
 
+@pytest.mark.postgresql
+async def test_every_process_signs_as_any_of_them_was_told(tmp_path: Path, receiver: Receiver):
+    async with running.service(tmp_path) as first, running.service(tmp_path) as second:
+        old = await made(first.admin, algorithm="ed25519")
+        await second.admin.watch(receiver.url, signature=signed_by(old))
+        new = await rotated(first.admin, old)
+        assert await published(second.admin) == [new["id"], old["id"]]
+        for count, service in enumerate((first, second), 1):
+            call = await told(service.admin, receiver, count)
+            assert (verifies(new, call), verifies(old, call)) == (True, True)
+        await second.admin.post(f"{KEYS}/{old['id']}/rotate", {"overlap": 0})
+        for count, service in enumerate((first, second), 3):
+            call = await told(service.admin, receiver, count)
+            assert (verifies(new, call), verifies(old, call)) == (True, False)
+        assert (await first.admin.delete(f"{KEYS}/{old['id']}")).status == 204
+        (await second.admin.get(f"{KEYS}/{old['id']}")).problem(404)
+        body = {"objectType": "agendize.account", "address": receiver.url, "signature": signed_by(old)}
+        (await second.admin.post(WATCHES, body)).problem(422)
+
+
 async def test_a_key_without_an_overlap_signs_no_more_at_once(admin: Client, receiver: Receiver):
     old = await made(admin, algorithm="ed25519")
     await admin.watch(receiver.url, signature=signed_by(old))
