@@ -122,10 +122,9 @@ async def _start(
         now=now,
     )
     verifier = Verifier(opened, registrar, client, tokens, settings.server.name, now=now)
-    if part.works:
-        registrar.listen(dispatcher, verifier)
     handoff = _handoff(opened, dispatcher, part)
     fan_out = FanOut(opened, registrar, handoff, now=now)
+    registrar.listen(fan_out, *((dispatcher, verifier) if part.works else ()))
     await fan_out.load()
     intake = Intake(opened, registry, fan_out, now=now, observe=metrics.changed)
     importer = Importer(opened, intake)

@@ -31,6 +31,11 @@ class Event(StrEnum):
     EXHAUSTED = "exhausted"  # one of its deliveries was given up
 
 
+WATCH = "watch"  # the type of what notices are about
+CHANGES = (Event.CREATED, Event.UPDATED, Event.DELETED)  # what watches of resources hear
+NOTICES = (Event.DISABLED, Event.FAILING, Event.RECOVERED, Event.AUTHORIZATION, Event.EXHAUSTED)  # and of watches
+
+
 class Reason(StrEnum):
     """Why an attempt failed: a closed set, which clients may switch on."""
 
@@ -234,7 +239,7 @@ class Watch:
     updated: int
     name: str | None = None
     object_id: str | None = None  # one resource only
-    events: tuple[Event, ...] = (Event.CREATED, Event.UPDATED, Event.DELETED)
+    events: tuple[Event, ...] = CHANGES
     fields: tuple[str, ...] | None = None  # JSONPaths: an update is sent only if one of them changed
     method: str = "POST"
     status: WatchStatus = WatchStatus.ENABLED

@@ -14,11 +14,11 @@ from service.api.call import Call, page
 from service.changes import detect
 from service.delivery import material, outbox, sign
 from service.journal import log
-from service.model import Algorithm, Change, CryptoKey, Event, Health, Json, Role, Watch, WatchStatus
+from service.model import WATCH, Algorithm, Change, CryptoKey, Document, Event, Health, Json, Role, Watch, WatchStatus
 from service.store import changes, resources
 from service.store.driver import Transaction
+from service.watches import notices, spec
 from service.watches import preview as previews
-from service.watches import spec
 from service.watches.registrar import Registered
 
 ADMIN = frozenset({Role.ADMIN})
@@ -82,16 +82,17 @@ async def preview(call: Call) -> web.Response:
             inside = [errors.FieldError(f"/watch{fault.pointer}", fault.detail) for fault in error.errors]
             raise errors.Invalid.of(inside) from error
         watch, warnings = judged.watch, judged.warnings
-    rtype = call.services.types[watch.object_type]
-    resource = None if asked.resource is None else detect.strip(asked.resource, rtype.withheld)
-    previous = None if asked.previous is None else detect.strip(asked.previous, rtype.withheld)
-    if resource is None:
-        stored = await resources.one(call.services.store, call.tenant, watch.object_type, asked.object_id or "")
-        if stored is None or stored.document is None:
+    subject, withheld = _subject(call, watch)
+    previous = None if asked.previous is None else detect.strip(asked.previous, withheld)
+    if asked.resource is not None:
+        resource = detect.strip(asked.resource, withheld)
+    else:
+        found = await _document(call, watch.object_type, asked.object_id or "")
+        if found is None:
             raise errors.Invalid.at("/objectId", f"there is no {watch.object_type} {asked.object_id}")
-        resource = stored.document
+        resource = found
     asked = replaced(asked, resource=resource, previous=previous)
-    change = previews.change(watch, rtype, asked, detect.diff, clock.now_ms())
+    change = previews.change(watch, subject, asked, detect.diff, clock.now_ms())
     now = clock.now_ms()
     signing = call.services.keyring.signing(watch.signature, now)
     if watch.signature.enabled and not signing.keys:  # one would be made: show what its signature looks like
@@ -108,18 +109,18 @@ async def test(call: Call) -> web.Response:
     watch = await call.services.registrar.get(call.tenant, call.part("id"))
     if watch.status is WatchStatus.DISABLED:
         raise errors.Conflict(f'watch {watch.id} is disabled: enable it first, with PATCH {{"status": "enabled"}}')
-    rtype = call.services.types[watch.object_type]
-    stored = await resources.latest(call.services.store, call.tenant, watch.object_type, watch.object_id)
+    subject, withheld = _subject(call, watch)
     now = clock.now_ms()
-    if stored is not None and stored.document is not None:
-        object_id, version, document = stored.id, stored.version, stored.document
+    latest = await _latest(call, watch)
+    if latest is not None:
+        object_id, version, document = latest
     else:
-        document = detect.strip(previews.example(rtype, watch.object_id), rtype.withheld)
+        document = detect.strip(previews.example(subject, watch.object_id), withheld)
         object_id, version = watch.object_id or "example", 0
     change = Change(
         ids.new("chg", now),
         call.tenant,
-        rtype.name,
+        subject.name,
         object_id,
         Event.TEST,
         version,
@@ -127,7 +128,7 @@ async def test(call: Call) -> web.Response:
         document,
         document,
         [],
-        rtype.collection,
+        subject.collection,
     )
 
     async def action(transaction: Transaction) -> str:
@@ -145,6 +146,43 @@ async def verify(call: Call) -> web.Response:
     """Ask a watch's receiver for its consent again, now."""
     watch = await call.services.verifier.anew(call.tenant, call.part("id"))
     return answers.ok(spec.show(watch, await _health(call, watch)), 202)
+
+
+def _subject(call: Call, watch: Watch) -> tuple[previews.TypeInfo, tuple[detect.Path, ...]]:
+    """What the watch watches, and the members of it that nobody is shown."""
+    if watch.object_type == WATCH:
+        return notices.SUBJECT, ()
+    rtype = call.services.types[watch.object_type]
+    return rtype, rtype.withheld
+
+
+async def _document(call: Call, type_: str, object_id: str) -> Document | None:
+    """A resource of the tenant, or one of its watches as others are told of it."""
+    if type_ != WATCH:
+        stored = await resources.one(call.services.store, call.tenant, type_, object_id)
+        return None if stored is None else stored.document
+    try:
+        watch = await call.services.registrar.get(call.tenant, object_id)
+    except errors.NotFound:
+        return None
+    return await notices.document(call.services.store, watch)
+
+
+async def _latest(call: Call, watch: Watch) -> tuple[str, int, Document] | None:
+    """The newest resource that a watch could hear of: id, version and document. Of watches, rather another one."""
+    if watch.object_type != WATCH:
+        stored = await resources.latest(call.services.store, call.tenant, watch.object_type, watch.object_id)
+        return None if stored is None or stored.document is None else (stored.id, stored.version, stored.document)
+    others = [watch.object_id] if watch.object_id else await _others(call, watch)
+    for other in (*others, watch.id):
+        document = await _document(call, WATCH, other)
+        if document is not None:
+            return other, 0, document
+    return None
+
+
+async def _others(call: Call, watch: Watch) -> list[str]:
+    return [other.id for other in await call.services.registrar.page(call.tenant, "", 2) if other.id != watch.id]
 
 
 async def _change(call: Call, change: Callable[..., Awaitable[Registered]]) -> web.Response:

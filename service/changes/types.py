@@ -20,7 +20,7 @@ from service.changes import detect, dialects, members
 from service.changes.gate import Gate, SchemaError, marked
 from service.changes.resourcetype import Derivation, Elements, Filter, Operation, ResourceType
 from service.errors import BadRequest, ConfigError
-from service.model import Json, Role
+from service.model import WATCH, Json, Role
 
 __all__ = ["Derivation", "Elements", "Filter", "Operation", "ResourceType", "collection_url", "load", "parse"]
 
@@ -63,6 +63,9 @@ def load(directory: Path) -> dict[str, ResourceType]:
     if not files:
         raise ConfigError(f"{directory}: holds no resource type: add a .json file")
     loaded = {file.name: _read(file) for file in files}
+    for file, one in loaded.items():
+        if one.name == WATCH:
+            raise ConfigError(f"{file}: /name: {WATCH!r} is what watches of other watches have: take another name")
     for (file, one), (other_file, other) in combinations(loaded.items(), 2):
         if one.name == other.name:
             raise ConfigError(f"{other_file}: /name: {other.name!r} is the type of {file} already")

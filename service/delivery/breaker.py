@@ -1,8 +1,8 @@
 """When a receiver that fails is spared, and when it is given up: a pure function of the attempts' outcomes.
 
 Each attempt moves a watch's health by a step. So many failures in a row make it *failing*: it is probed, one delivery
-at a time and no faster than ``PROBES`` a second, until one succeeds. If nothing but failures came for days, there is
-no hope, and the watch is disabled. What the receiver had no part in (a template that makes no body) counts for nothing.
+at a time, until one succeeds. If nothing but failures came for days, there is no hope, and the watch is disabled. What
+the receiver had no part in (a template that makes no body) counts for nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from service.model import Event, Health, HealthState, Reason
 
 PROBED_AFTER = 20  # failures in a row: contract, section 7
 GIVEN_UP_AFTER = 5 * 86_400_000  # ms of nothing but failures: contract, section 7
-PROBES = 1.0  # attempts a second while it is failing, at most
 NOTED_EVERY = 60_000  # ms: how exactly the last success is known, for it must not cost a write for each delivery
 
 # What is worth telling others: a step from one state into another.

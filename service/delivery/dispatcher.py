@@ -33,7 +33,7 @@ from service.delivery.channel import Channel
 from service.delivery.pace import Pace
 from service.delivery.recipient import Recipient, Recipients, is_active
 from service.delivery.sender import Sender
-from service.model import HEALTHY, DeliveryStatus, Reason, StatusReason, Watch
+from service.model import HEALTHY, WATCH, DeliveryStatus, Event, StatusReason, Watch
 from service.store import deliveries, health, store, watches
 from service.store.deliveries import Job, Settlement
 from service.store.driver import Transaction
@@ -47,10 +47,6 @@ FEWEST_JOBS = 4  # or receivers that never answer would fill the memory and star
 CLAIMS_AT_ONCE = 100
 MOST_CLAIMED = 128  # deliveries of a watch that one claim reads
 UNSETTLED = 4  # times the concurrency: outcomes of a channel that may wait to become durable
-WHY = {
-    StatusReason.GONE: "its receiver answered 410",
-    StatusReason.FAILING: "nothing but failures for five days",
-}
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds between tries to settle while the database cannot write
 
 
@@ -65,7 +61,7 @@ class Ended:
     settlement: Settlement
     verdict: Verdict
     watch: Watch  # as it was when the attempt began
-    is_counted: bool  # the watch's health is to be written
+    is_news: bool  # more is to be written than the delivery: the watch's health, or what others are told
 
 
 class Dispatcher:
@@ -250,7 +246,7 @@ class Dispatcher:
 
     def _capacity(self, channel: Channel) -> int:
         """How many more jobs a channel may take: a receiver that has not answered well gets no more than it can use."""
-        most = self._buffer if channel.is_proven else min(self._buffer, 2 * self._concurrency)
+        most = self._buffer if channel.is_proven else min(self._buffer, 2 * channel.slots)
         room = min(most - channel.held, max(MOST_JOBS - self._jobs, FEWEST_JOBS - channel.held))
         if channel.pace is not None:
             room = min(room, channel.pace.ahead - len(channel.waiting))
@@ -307,9 +303,8 @@ class Dispatcher:
         """Send at the watch's rate, and with the caution that its health asks for."""
         recipient = self._recipients.recipient(channel.watch_id)
         rate = None if recipient is None else recipient.rate
-        failing = breaker.is_failing(channel.health)
-        channel.slots = 1 if failing else self._concurrency
-        channel.pace = paces.changed(channel.pace, min(rate or breaker.PROBES, breaker.PROBES) if failing else rate)
+        channel.slots = 1 if breaker.is_failing(channel.health) else self._concurrency
+        channel.pace = paces.changed(channel.pace, rate)
         if channel.turn is not None:
             channel.turn.cancel()
             channel.turn = None
@@ -356,8 +351,8 @@ class Dispatcher:
         if verdict.hold_until is not None and verdict.hold_until > channel.hold_until and self._is_at(watch):
             channel.hold_until = verdict.hold_until
             self._lay_down(channel)
-        counted = self._count(channel, settlement, watch)
-        self._store.post(self._settle_batch, Ended(channel, settlement, verdict, watch, counted), self._not_settled)
+        is_news = self._count(channel, settlement, watch) or settlement.status is DeliveryStatus.FAILED
+        self._store.post(self._settle_batch, Ended(channel, settlement, verdict, watch, is_news), self._not_settled)
         self._pump(channel)
 
     def _called(self, function: Callable[..., None], *values: object) -> None:
@@ -404,8 +399,6 @@ class Dispatcher:
             return True
         if not breaker.counts(reason) or not self._is_at(watch):
             return False
-        if reason is Reason.TOKEN and not is_active(self._recipients.recipient(watch.id)):
-            return False  # it waits for its owner: its receiver has no part in that
         channel.health = breaker.after(before, reason, at)
         if breaker.is_failing(before) is not breaker.is_failing(channel.health):
             self._adjust(channel)
@@ -450,11 +443,8 @@ class Dispatcher:
 
     async def _settle_batch(self, transaction: Transaction, items: Sequence[Ended]) -> list[None]:
         now = self._now()
-        counted = [item for item in items if item.is_counted]
-        ending = await self._check_up(transaction, counted, now) if counted else {}
-        for watch_id, reason in ending.items():  # before the next of its lanes gets its turn
-            log.warning("watch %s is disabled: %s", watch_id, WHY[reason])
-            await self._recipients.disable(transaction, watch_id, reason)
+        news = [item for item in items if item.is_news]
+        ending = await self._check_up(transaction, news, now) if news else {}
         for item in items:
             if item.verdict.hold_until is not None and self._is_at(item.watch):  # its pause lasts across a restart
                 await watches.hold(transaction, item.watch.id, item.channel.hold_until)
@@ -462,17 +452,25 @@ class Dispatcher:
         settlements = [item.settlement for item in items]
         mine = {item.watch.id for item in items if item.watch.id not in ending and self._may_go_on(item.channel)}
         onward = await deliveries.settle(transaction, settlements, mine, self.worker_id, now)
+        for item in news:
+            if _is_given_up(item.settlement):
+                await self._recipients.tell(transaction, item.watch.id, Event.EXHAUSTED, item.settlement.job.id)
         transaction.after_commit(lambda: self._after_settling(items, onward.jobs()))
         return [None] * len(items)
 
-    async def _check_up(self, transaction: Transaction, counted: Sequence[Ended], now: int) -> dict[str, StatusReason]:
-        """Write the health of watches down; those that are to be disabled, and why."""
-        there = [item for item in counted if self._is_at(item.watch)]
+    async def _check_up(self, transaction: Transaction, news: Sequence[Ended], now: int) -> dict[str, StatusReason]:
+        """Write the health of watches down, and disable those that it is the end of, before their lanes go on."""
+        there = [item for item in news if breaker.counts(item.settlement.reason) and self._is_at(item.watch)]
+        if not there:
+            return {}
         findings = await checkup.note(transaction, [item.settlement for item in there], now)
-        return {
-            **dict.fromkeys(findings.hopeless, StatusReason.FAILING),
-            **{item.watch.id: StatusReason.GONE for item in there if item.verdict.gone},
-        }
+        for watch_id, event in findings.news:
+            await self._recipients.tell(transaction, watch_id, event)
+        ending = dict.fromkeys(findings.hopeless, StatusReason.FAILING)
+        ending |= {item.watch.id: StatusReason.GONE for item in there if item.verdict.gone}
+        for watch_id, reason in ending.items():
+            await self._recipients.disable(transaction, watch_id, reason)
+        return ending
 
     def _is_at(self, watch: Watch) -> bool:
         """Whether the watch is still where this attempt found it: what an old address asks for is not the new one's."""
@@ -522,3 +520,9 @@ class Dispatcher:
 async def _end_with(error: Exception) -> None:
     """As a task of the dispatcher's group: the process ends, and whoever starts it again loses nothing."""
     raise error
+
+
+def _is_given_up(settlement: Settlement) -> bool:
+    """Whether others are told: not of what somebody asked for by hand and can see, nor of what told of others itself."""
+    job = settlement.job
+    return settlement.status is DeliveryStatus.FAILED and not job.single and job.change.type != WATCH

@@ -53,7 +53,7 @@ class FanOut:
         self._store = store
         self._recipients = recipients
         self._handoff = handoff
-        self._now = now
+        self.now = now
         self._open: Counter[Resource] = Counter()  # how many changes of it are being told
         self._tenants: dict[str, None] = {}  # those with something to tell, whose turn is next first
         self._changes: dict[str, Change] = {}  # those whose first portions were told: all deliveries share one
@@ -148,7 +148,7 @@ class FanOut:
         change = self._changes.get(portion.change_id) or await fanouts.change(transaction, portion.change_id)
         recipients = [self._recipients.recipient(watch_id) for watch_id in portion.watch_ids]
         there = [recipient for recipient in recipients if recipient is not None]
-        await outbox.enqueue(transaction, [(change, there)], self._handoff, self._now())
+        await outbox.enqueue(transaction, [(change, there)], self._handoff, self.now())
         transaction.after_commit(lambda: self._written(portion, change))
         return True
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from service.model import Change, StatusReason, Watch
+from service.model import Change, Event, StatusReason, Watch
 from service.store.driver import Transaction
 
 # Why an enabled watch's deliveries wait.
@@ -61,6 +61,10 @@ class Recipients(Protocol):
 
     async def disable(self, transaction: Transaction, watch_id: str, reason: StatusReason) -> None:
         """Stop telling it, and say why; holds once the transaction is committed."""
+        ...
+
+    async def tell(self, transaction: Transaction, watch_id: str, event: Event, delivery_id: str | None = None) -> None:
+        """Let others hear what has become of it, or of one of its deliveries."""
         ...
 
 

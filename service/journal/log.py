@@ -21,6 +21,12 @@ async def page(reader: Reader, tenant: str, filters: Filters, limit: int) -> tup
     return [summary(row) for row in rows[:limit]], rows[limit - 1]["id"] if more else None
 
 
+async def row(reader: Reader, tenant: str, delivery_id: str) -> Document | None:
+    """One delivery as a list shows it, or None when the tenant has no such delivery."""
+    rows = await journal.history(reader, tenant, delivery_id)
+    return summary(rows[-1]) if rows else None
+
+
 async def detail(reader: Reader, tenant: str, delivery_id: str) -> Document | None:
     """One delivery with its bodies and attempts, or None when the tenant has no such delivery."""
     rows = await journal.history(reader, tenant, delivery_id)

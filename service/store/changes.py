@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import orjson
 
-from service.model import Change, Document, Event
+from service.model import CHANGES, Change, Document, Event
 from service.store import sql
 from service.store.driver import Row, Transaction
 
@@ -53,7 +53,7 @@ async def purge(transaction: Transaction, before_id: str, limit: int) -> int:
     How far each tenant's are gone is kept, so that whoever reads on from there can be told: see ``feed``.
     """
     gone = await transaction.fetch(Q.purge, {"before": before_id, "limit": limit})
-    of_resources = [row for row in gone if row["event"] != Event.TEST]
+    of_resources = [row for row in gone if row["event"] in CHANGES]
     newest = {row["tenant"]: row for row in sorted(of_resources, key=lambda row: (row["tx"], row["seq"]))}
     names = ("tenant", "tx", "seq", "time")
     await transaction.many(Q.forget, [{name: row[name] for name in names} for row in newest.values()])

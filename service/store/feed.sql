@@ -2,7 +2,8 @@
 SELECT c.tx, c.seq, c.id, c.type, c.object_id, c.event, c.version, c.time, c.after, c.diff, f.watches, f.ids
 FROM changes AS c
 LEFT JOIN filtered AS f ON f.change_id = c.id
-WHERE c.tenant = :tenant AND c.event <> 'test' AND +c.tx < (SELECT h.tx FROM horizon AS h) AND @filters@
+WHERE c.tenant = :tenant AND c.event <> 'test' AND c.type <> 'watch'
+    AND +c.tx < (SELECT h.tx FROM horizon AS h) AND @filters@
 ORDER BY c.tx, c.seq LIMIT :limit;
 
 -- name: of_one      of one resource: they are few, and found by it

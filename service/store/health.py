@@ -58,6 +58,11 @@ async def forget(transaction: Transaction, watch_id: str) -> None:
     await transaction.fetch(Q.forget, {"watch_id": watch_id})
 
 
+async def next_notice(transaction: Transaction, watch_id: str) -> int:
+    """The number of the next notice about a watch: 1, 2, 3, without gaps."""
+    return int((await transaction.fetch(Q.next_notice, {"watch_id": watch_id}))[0][0])
+
+
 def _keys(watch_ids: Collection[str]) -> dict[str, str]:
     return {
         "ids": orjson.dumps(sorted(watch_ids)).decode()

@@ -22,3 +22,8 @@ UPDATE watch_health SET failures = 0, since = NULL WHERE watch_id = :watch_id AN
 
 -- name: forget
 DELETE FROM watch_health WHERE watch_id = :watch_id;
+
+-- name: next_notice
+INSERT INTO watch_health (watch_id, notices) VALUES (:watch_id, 1)
+ON CONFLICT (watch_id) DO UPDATE SET notices = watch_health.notices + 1
+RETURNING notices;

@@ -11,7 +11,7 @@ from service.delivery import attempt, authenticate, masking
 from service.delivery.recipient import RenderError
 from service.delivery.sign import Signing
 from service.errors import FieldError, Invalid
-from service.model import Change, Document, Event, Json, Watch, WatchStatus
+from service.model import CHANGES, NOTICES, WATCH, Change, Document, Event, Json, Watch, WatchStatus
 from service.store.deliveries import Job
 from service.watches import fields
 from service.watches.registry import Prepared
@@ -49,7 +49,7 @@ class Asked:
     """What a preview is asked of."""
 
     watch: Document | str  # a registration, or the id of a watch
-    event: Event
+    event: Event | None  # None: one that is usual for what the watch watches
     resource: Document | None
     object_id: str | None
     previous: Document | None
@@ -67,10 +67,10 @@ def parse(body: Json) -> Asked:
     ]
     watch, resource = given.get("watch"), given.get("resource")
     object_id, previous = given.get("objectId"), given.get("previous")
-    event = given.get("event", "updated")
+    event = given.get("event")
     if not isinstance(watch, (dict, str)):
         faults.append(FieldError("/watch", "must be a registration, or the id of a watch"))
-    if not isinstance(event, str) or event not in set(Event):
+    if event is not None and (not isinstance(event, str) or event not in set(Event)):
         faults.append(FieldError("/event", f"must be one of {', '.join(Event)}"))
     if not isinstance(resource, (dict, type(None))):
         faults.append(FieldError("/resource", "must be an object"))
@@ -82,7 +82,17 @@ def parse(body: Json) -> Asked:
         faults.append(FieldError("/resource", "either resource or objectId must be given, and not both"))
     if faults:
         raise Invalid.of(faults)
-    return Asked(given["watch"], Event(event), resource, object_id, previous)
+    return Asked(given["watch"], None if event is None else Event(event), resource, object_id, previous)
+
+
+def event(watch: Watch, asked: Asked) -> Event:
+    """The event that is asked about. Raises Invalid for one that such a watch never hears."""
+    known = NOTICES if watch.object_type == WATCH else CHANGES
+    if asked.event is None:
+        return Event.FAILING if known is NOTICES else Event.UPDATED
+    if asked.event not in (*known, Event.TEST):
+        raise Invalid.at("/event", f"must be one of {', '.join((*known, Event.TEST))} for {watch.object_type}")
+    return asked.event
 
 
 def change(
@@ -96,24 +106,24 @@ def change(
 
     An update without ``previous`` is shown as one that changed nothing.
     """
-    resource = asked.resource or {}
+    resource, kind = asked.resource or {}, event(watch, asked)
     before: Document | None = asked.previous if asked.previous is not None else resource
     after: Document | None = resource
-    if asked.event is Event.CREATED:
+    if kind is Event.CREATED or kind in NOTICES:
         before = None
-    elif asked.event is Event.DELETED:
+    elif kind is Event.DELETED:
         before, after = resource, None
     return Change(
         id=ids.new("chg", now),
         tenant=watch.tenant,
         type=rtype.name,
         object_id=asked.object_id or str(_member(resource, rtype.identity[0])),
-        event=asked.event,
-        version=1 if asked.event is Event.CREATED else 2,
+        event=kind,
+        version=1 if before is None else 2,
         time=now,
         before=before,
         after=after,
-        diff=diff(before, after) if asked.event is Event.UPDATED and before is not None and after is not None else [],
+        diff=diff(before, after) if kind is Event.UPDATED and before is not None and after is not None else [],
         source=rtype.collection,
     )
 

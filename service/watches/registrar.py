@@ -13,21 +13,28 @@ from typing import Any, Protocol
 
 from service import clock, errors, ids, jsontext
 from service.delivery import material
+from service.delivery.fanout import FanOut
 from service.delivery.keyring import KeyRing
 from service.errors import FieldError
-from service.model import CryptoKey, Health, Json, OAuth2, StatusReason, Watch, WatchStatus
+from service.model import CryptoKey, Event, Health, Json, OAuth2, StatusReason, Watch, WatchStatus
 from service.store import deliveries, health, replicas, store, verifications, watches
 from service.store.driver import Reader, Transaction
 from service.store.store import Store
 from service.store.watches import WatchRow
 from service.vault import Vault
 from service.watches import registration, spec, verification
+from service.watches.notices import SUBJECT, Notices, facts
 from service.watches.registration import Registration, TypeInfo, World
 from service.watches.registry import Prepared, Registry
 
 log = logging.getLogger(__name__)
 
 Check = Callable[[int], None]  # judges the revision that is there, and may raise
+
+WHY = {  # the service itself disables a watch
+    StatusReason.GONE: "its receiver answered 410",
+    StatusReason.FAILING: "nothing but failures for days",
+}
 
 
 class Listener(Protocol):
@@ -70,9 +77,10 @@ class Registrar:
         self._registry = registry
         self._vault = vault
         self._keyring = keyring
-        self._types = types
+        self._types = {**types, SUBJECT.name: SUBJECT}
         self._blocked = blocked
         self._origin = origin  # in whose name receivers are asked for their consent
+        self._notices = Notices(registry)
         self._listeners: list[Listener] = []
         self._revision = 0  # up to which what others have written is in the registry
         self._revisions: dict[str, int] = {}  # of each watch in it
@@ -102,9 +110,10 @@ class Registrar:
         """Of all watches and keys, up to which what others have written is in memory."""
         return self._revision
 
-    def listen(self, *listeners: Listener) -> None:
-        """Tell these of every change."""
+    def listen(self, fan_out: FanOut, *listeners: Listener) -> None:
+        """Tell these of every change, and other watches through the fan-out."""
         self._listeners += listeners
+        self._notices.send_by(fan_out)
 
     # What owners ask for
 
@@ -184,6 +193,15 @@ class Registrar:
             disabled = replace(watch, status=WatchStatus.DISABLED, status_reason=reason, updated=clock.now_ms())
             await self._store_watch(transaction, disabled)
             transaction.after_commit(lambda: self._store.tell(store.WATCHES))
+            transaction.after_commit(lambda: log.warning("watch %s is disabled: %s", watch_id, WHY[reason]))
+
+    async def tell(self, transaction: Transaction, watch_id: str, event: Event, delivery_id: str | None = None) -> None:
+        """Let the watches that hear of other watches hear this; a part of the transaction that makes it so."""
+        known = self._registry.get(watch_id)
+        if known is not None and self._notices.audience(known.watch, event):
+            watch = await self.stored(transaction, watch_id)
+            if watch is not None:
+                await self._notices.tell(transaction, watch, event, delivery_id)
 
     async def keep_refresh_token(self, watch_id: str, refresh_token: str, former: Collection[str]) -> None:
         """Store a rotated refresh token in the place of a former one; durable when this returns.
@@ -269,10 +287,13 @@ class Registrar:
         sealed = self._vault.seal(jsontext.dumps(dict(secrets))) if secrets else None
         row = WatchRow(watch.id, watch.tenant, public, sealed)
         revision = await watches.save(transaction, row, watch.signature.crypto_key_ids)
-        if _is_forgiven(self._registry.get(watch.id), watch):
+        former = self._registry.get(watch.id)
+        if _is_forgiven(former, watch):
             await health.forgive(transaction, watch.id)
         if verification.is_due(watch):
             await verifications.ask(transaction, watch.id, clock.now_ms(), anew=False)
+        for event in facts(None if former is None else former.watch, watch):
+            await self._notices.tell(transaction, watch, event)
         transaction.after_commit(lambda: self._adopt(prepared, revision))
         return replace(watch, revision=revision)
 

@@ -16,7 +16,18 @@ from typing import Any, Protocol, TypeVar
 from service import errors
 from service.delivery.recipient import HOLDING
 from service.errors import FieldError
-from service.model import CryptoKey, Document, Json, StatusReason, Verification, Watch, WatchStatus
+from service.model import (
+    CHANGES,
+    NOTICES,
+    WATCH,
+    CryptoKey,
+    Document,
+    Json,
+    StatusReason,
+    Verification,
+    Watch,
+    WatchStatus,
+)
 from service.watches import address, doubts, fields, headers, keys, revision, secrets, spec, template, verification
 from service.watches import form as forms
 
@@ -210,6 +221,14 @@ def _type(form: Mapping[str, Any], world: World) -> Iterator[FieldError]:
         yield FieldError("/objectType", f"is no known resource type{near}")
 
 
+def _events(form: Mapping[str, Any], _world: World) -> Iterator[FieldError]:
+    known = NOTICES if form.get("objectType") == WATCH else CHANGES
+    for index, name in enumerate(form["events"][: len(NOTICES)]):
+        if name not in known:
+            kind = "watches" if known is NOTICES else "resources"
+            yield FieldError(f"/events/{index}", f"must be one of {', '.join(known)}: those are what {kind} tell")
+
+
 def _oauth2(form: Mapping[str, Any], _world: World) -> Iterator[FieldError]:
     if "basicAuth" in form:
         yield FieldError("/oauth2Auth", "cannot stand beside basicAuth: a request has one authorization; remove one")
@@ -235,6 +254,7 @@ def _keys(form: Mapping[str, Any], world: World) -> Iterator[FieldError]:
 
 CHECKS: Mapping[str, Callable[[Mapping[str, Any], World], Iterator[FieldError]]] = {
     "objectType": _type,
+    "events": _events,
     "oauth2Auth": _oauth2,
     secrets.HEADERS: _headers,
     "signature": _keys,

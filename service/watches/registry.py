@@ -164,6 +164,10 @@ class Registry:
         interests = ((change.tenant, change.type, None), (change.tenant, change.type, change.object_id))
         return [self._with_fields[interest] for interest in interests if interest in self._with_fields]
 
+    def hearing(self, tenant: str, type_: str, object_id: str, event: Event) -> tuple[Prepared, ...]:
+        """Those that hear of such an event, before there is a change."""
+        return self._audience((tenant, type_, None), event) + self._audience((tenant, type_, object_id), event)
+
     def _audience(self, interest: Interest, event: Event) -> tuple[Prepared, ...]:
         known = self._audiences.get(interest)
         if known is None:

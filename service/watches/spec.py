@@ -15,6 +15,8 @@ from service.delivery import breaker
 from service.errors import FieldError
 from service.model import (
     HEALTHY,
+    NOTICES,
+    WATCH,
     BasicAuth,
     Document,
     Event,
@@ -123,6 +125,8 @@ def watch_of(
 ) -> Watch:
     """The watch of a valid form; what the form leaves out has its default."""
     given = {member.attribute: member.read(form[member.name]) for member in MEMBERS if member.name in form}
+    if form.get("objectType") == WATCH:
+        given.setdefault("events", NOTICES)
     return Watch(
         id=watch_id,
         tenant=tenant,
