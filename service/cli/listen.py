@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import click
@@ -122,7 +122,8 @@ async def _listen(host: str, port: int, receiver: Receiver, target: str | None) 
         _note(f"listening on {url}" + (f", forwarding to {target}" if target else "") + "; Ctrl-C ends it")
         if not receiver.keys:
             terminal.complain("nothing is verified: give --secret, else whoever finds this address is shown", "warning")
-        await asyncio.Event().wait()
+        await receiver.unread.wait()
+        raise BrokenPipeError
 
 
 @dataclass(slots=True)
@@ -134,6 +135,7 @@ class Receiver:
     delay: float  # seconds
     show: Show
     forwarder: Forwarder | None = None
+    unread: asyncio.Event = field(default_factory=asyncio.Event)  # nobody reads what is shown, as in "listen | head"
 
     async def take(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
@@ -142,8 +144,8 @@ class Receiver:
         except server.Unread as error:
             _refused(error.detail)
             return web.Response(status=error.status, text=error.detail + "\n")
-        if request.method == hdrs.METH_OPTIONS and self.forwarder is None:
-            return self._agree(request)
+        if request.method == hdrs.METH_OPTIONS:  # a question, which nobody signs
+            return await self._consent(request, body)
         fault = verify.distrust(self.keys, request.headers, body, time.time()) if self.keys else None
         attempt = self.manners.count(request.headers.get("webhook-id", ""))
         status = self.manners.answer(attempt, fault)
@@ -153,12 +155,22 @@ class Receiver:
         else:
             answer = web.Response(status=status or manners.TAKEN)
         callback = Callback(request.method, request.raw_path, request.headers, body, fault, answer.status)
-        self.show(Arrival(callback, bool(self.keys), attempt, time.time(), note))
+        self._show(Arrival(callback, bool(self.keys), attempt, time.time(), note))
         await asyncio.sleep(self.delay)
         return answer
 
-    def _agree(self, request: web.BaseRequest) -> web.Response:
-        """Consent to callbacks, where it is asked for."""
+    def _show(self, arrival: Arrival) -> None:
+        try:
+            self.show(arrival)
+        except BrokenPipeError:
+            self.unread.set()
+
+    async def _consent(self, request: web.BaseRequest, body: bytes) -> web.Response:
+        """Consent to callbacks, where it is asked for; whoever they are forwarded to answers for itself."""
+        if self.forwarder is not None:
+            answer, note = await self._forward(self.forwarder, request, body)
+            _note(f"OPTIONS {terminal.printable(request.raw_path)}: {note}, answered {answer.status}")
+            return answer
         headers = {"Allow": "POST, PUT, PATCH, GET, DELETE, OPTIONS"}
         origin = request.headers.get(ORIGIN)
         if origin is not None:

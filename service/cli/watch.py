@@ -129,6 +129,17 @@ def test(url: str, key: str, watch_id: str, wait: float, machine: bool) -> int: 
     return 0 if row["status"] == "succeeded" or not wait else 1
 
 
+@watch.command(short_help="Begin the OAuth2 flow of a watch.")
+@client.options
+@watch_id
+def authorize(url: str, key: str, watch_id: str) -> None:
+    """Print the address at which the owner of a watch with oauth2Auth consents, in a browser.
+
+    What waited for it is sent then. Example: webhook-watch watch authorize wch_01JD3ZT4RV8Y6Q2N5K7M9X0B1C
+    """
+    click.echo(client.ask(url, key, "GET", f"{PATH}/{watch_id}/oauth2/authorize")["url"])
+
+
 @watch.command(short_help="Tell it of changes again.")
 @client.options
 @watch_id

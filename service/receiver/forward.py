@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -44,11 +45,15 @@ class Forwarder:
 
     target: str
     session: aiohttp.ClientSession
+    name: str  # by which it recognises, in ``Via``, what it has passed on itself
 
     async def pass_on(self, method: str, target: str, headers: Iterable[tuple[str, str]], body: bytes) -> web.Response:
         """Its answer, to be given as ours. Raises Unforwarded."""
         url = URL(place(self.target, target), encoded=True)
         sent = CIMultiDict(_of_message(headers))
+        if any(self.name in value for value in sent.getall(hdrs.VIA, ())):
+            raise Unforwarded("it has come round: what it is forwarded to is this receiver again")
+        sent.add(hdrs.VIA, f"1.1 {self.name}")  # RFC 9110, section 7.6.3
         try:
             async with self.session.request(
                 method, url, data=body or None, headers=sent, allow_redirects=False
@@ -74,7 +79,7 @@ async def opened(target: str) -> AsyncIterator[Forwarder]:
         skip_auto_headers=(hdrs.ACCEPT, hdrs.ACCEPT_ENCODING, hdrs.CONTENT_TYPE, hdrs.USER_AGENT),
         cookie_jar=aiohttp.DummyCookieJar(),
     ) as session:
-        yield Forwarder(target, session)
+        yield Forwarder(target, session, f"webhook-watch-{secrets.token_hex(8)}")
 
 
 def place(base: str, target: str) -> str:

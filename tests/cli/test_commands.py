@@ -16,7 +16,7 @@ COMMANDS = (
     ["demo"],
     ["tail"],
     ["listen"],
-    *(["watch", name] for name in ("list", "show", "create", "test", "enable", "disable", "delete")),
+    *(["watch", name] for name in ("list", "show", "create", "test", "enable", "disable", "authorize", "delete")),
     ["completion"],
     ["keys", "list"],
     ["keys", "create"],

@@ -190,6 +190,11 @@ def test_it_consents_to_the_handshake_of_cloudevents(shell):
             assert answer.headers["WebHook-Allowed-Rate"] == "*"
             assert "POST" in answer.headers["Allow"]
         assert "watch.example.com may send callbacks" in receiver.stderr.readline()
+        with listening(shell, "--secret", SECRET, "--fail-first", "1", "--forward", receiver.url) as front:
+            request.full_url = front.url
+            with urllib.request.urlopen(request) as answer:
+                assert answer.headers["WebHook-Allowed-Origin"] == "watch.example.com"
+            assert "OPTIONS /: forwarded, answered 200" in front.stderr.readline()
 
 
 def test_a_status_and_a_delay_can_be_wished_for(shell):
@@ -222,6 +227,23 @@ def test_what_is_believed_is_forwarded_and_answered_as_the_other_answers(shell, 
     assert [row["answered"] for row in rows] == answers
     assert (passed["target"], passed["body"], passed["headers"]["x-own"]) == ("/app?a=1&b=2", '{"a": 1}', "1")
     assert passed["headers"]["webhook-signature"] == rows[1]["headers"]["webhook-signature"]
+
+
+def test_what_comes_round_is_not_forwarded_again(shell, unused_tcp_port):
+    here = f"http://127.0.0.1:{unused_tcp_port}"
+    with listening(shell, "--json", "--port", str(unused_tcp_port), "--forward", here) as receiver:
+        assert send(receiver.url, b"{}")[0] == 502
+        rows = [json.loads(receiver.stdout.readline()) for _ in range(2)]
+
+    assert [row["answered"] for row in rows] == [502, 502]
+
+
+def test_it_ends_when_nobody_reads_on(shell):
+    with listening(shell, "--json") as receiver:
+        receiver.stdout.close()
+        assert send(receiver.url, b"{}")[0] == 204
+        assert receiver.wait(20) == 1
+        assert "Traceback" not in receiver.stderr.read()
 
 
 @pytest.mark.parametrize(

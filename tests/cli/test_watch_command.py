@@ -195,6 +195,16 @@ def test_a_receiver_that_is_asked_first_consents_and_is_shown_to(run, shell):
     assert "verified" in row
 
 
+def test_the_address_of_an_oauth2_consent_is_printed(run, tmp_path):
+    auth = {"clientId": "c", "authUrl": "https://login.example.com/a", "accessTokenUrl": "https://login.example.com/t"}
+    (tmp_path / "watch.json").write_text(json.dumps({"oauth2Auth": auth}), encoding="utf-8")
+    watch = made(run, "--file", f"{tmp_path}/watch.json")
+
+    assert run("authorize", watch["id"]).stdout.startswith("https://login.example.com/a?")
+    assert run("authorize", made(run)["id"]).returncode == 1
+    assert "(authorization)" in run("show", watch["id"]).stdout
+
+
 def test_every_fault_is_a_line_with_its_pointer(run):
     done = run("create", "--type", "agendize.acount", "--address", "ftp://x")
     one = run("create", "--type", "agendize.account", "--address", "http://x.example", "--header", "Host: y")
