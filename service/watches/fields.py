@@ -19,10 +19,15 @@ from service.watches.jsonpath import MISSING, Budget, Expression, TooMuch
 InOrder = Callable[[str, Document], Document]  # a type's name and a document: arrays without an order in one order
 
 
-def compile(texts: Sequence[str]) -> tuple[Expression, ...]:  # noqa: A001  called as fields.compile
-    """The paths that the texts describe; Invalid with a pointer into the list for each that is none."""
+def compile(texts: Json | Sequence[str]) -> tuple[Expression, ...]:  # noqa: A001  called as fields.compile
+    """The paths that the texts describe; Invalid with a pointer into the list for each that is none.
+
+    What is no text at all is passed over: whoever lets it come so far says so.
+    """
     found, faults = [], []
-    for index, text in enumerate(texts):
+    for index, text in enumerate(texts if isinstance(texts, list | tuple) else ()):
+        if not isinstance(text, str):
+            continue
         try:
             found.append(jsonpath.compile(text))
         except jsonpath.PathError as error:

@@ -171,9 +171,9 @@ def _judge(
     if "schema" in form and not faults.about("schema"):
         previous = form.get("addPreviousData") in spec.TRUE
         made = faults.attempt("/schema", lambda: template.compile(form["schema"], add_previous_data=previous))
-    picked, watched = None, form.get("fields")
-    if isinstance(watched, list) and not faults.about("fields"):
-        picked = faults.attempt("/fields", lambda: fields.compile(list(map(str, watched))))
+    picked = None
+    if isinstance(form.get("fields"), list) and not any(fault.pointer == "/fields" for fault in faults):
+        picked = faults.attempt("/fields", lambda: fields.compile(form["fields"]))
     if form.get("verification") == Verification.WEBHOOK_ORIGIN:
         faults.extend(verification.faults(target, former, world.origin))
     if faults or target is None:

@@ -106,6 +106,13 @@ async def test_a_field_that_the_type_does_not_declare_is_doubted(admin: Client, 
     assert [warning["pointer"] for warning in useless["warnings"]] == ["/fields"]
 
 
+async def test_every_field_that_is_none_is_told_at_once(admin: Client, receiver: Receiver):
+    body = {"objectType": "agendize.account", "address": receiver.url, "fields": ["$.a[", 3, "$.b", "c"]}
+    refused = await admin.post(WATCHES, body)
+    refused.problem(422)
+    assert sorted(refused.pointers()) == ["/fields/0", "/fields/1", "/fields/3"]
+
+
 async def test_a_preview_says_whether_the_watch_would_hear(admin: Client, receiver: Receiver):
     watch = {"objectType": "agendize.account", "address": receiver.url, "fields": ["$.credit"]}
     asked = {"watch": watch, "resource": {"id": "a1", "credit": 2}}
