@@ -152,6 +152,35 @@ def test_damaged_text_is_read_as_another_strict_reader_reads_it_or_refused(rnd: 
         assert jsontext.dumps(value) == orjson.dumps(orjson.loads(text))
 
 
+MEMBERS = [
+    '"id":1,',
+    '"id" :1,',
+    '"id"\n:1,',
+    '"\\":":1,',
+    '"a\\u0022:":2,',
+    '"n":18446744073709551616,',
+    '"x":-9223372036854775809,',
+]
+
+
+def outcome(data: bytes | str) -> object:
+    try:
+        value = jsontext.loads(data)
+    except BadRequest as error:
+        return error.detail
+    return repr(value)
+
+
+@settings(max_examples=1500, deadline=None)
+@given(
+    st.lists(st.sampled_from([*MEMBERS, '"m":{', '"l":[{', "}]", "},", '"s":"\\":",', '"e":1e300,']), max_size=12),
+    st.booleans(),
+)
+def test_what_is_read_swiftly_is_what_the_strict_reader_reads(members: list[str], closes: bool):
+    text = "{" + "".join(members) + '"z":0' + ("}" if closes else "") + "}" * "".join(members).count("{")
+    assert outcome(text) == outcome(text.encode())
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=40) | st.text(max_size=40))
 def test_whatever_comes_is_read_or_refused(data):
