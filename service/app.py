@@ -20,7 +20,7 @@ from aiohttp import web
 
 from service import clock, errors, vault
 from service.access import Access
-from service.api import protocol, routes
+from service.api import deliveries, protocol, routes
 from service.api.idempotency import Idempotency
 from service.api.metrics import Metrics
 from service.api.services import Part, Services
@@ -206,7 +206,8 @@ def _handoff(opened: Store, dispatcher: Dispatcher, part: Part) -> outbox.Handof
 async def _listen(services: Services, part: Part, stack: AsyncExitStack) -> str:
     """Answer calls; where."""
     settings = services.settings
-    runner = protocol.Runner(routes.application(services, part), shutdown_timeout=LAST_ANSWERS)
+    server = protocol.Server(routes.Face(services, part), most=settings.server.max_body_bytes)
+    runner = protocol.Runner(server, closing=lambda: deliveries.close_streams(services), shutdown_timeout=LAST_ANSWERS)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     site = web.TCPSite(runner, settings.server.host, settings.server.port, backlog=1024)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from aiohttp import http_exceptions, web
 
@@ -17,21 +17,28 @@ DEFAULT_LIMIT, MOST = 50, 500
 
 
 @value
-class Call:
+class Visit:
+    """A request, whoever makes it."""
+
+    request: web.BaseRequest
+    services: Services
+    parts: Mapping[str, str]  # of the path, by name
+
+    def part(self, name: str) -> str:
+        """A part of the path."""
+        return self.parts[name]
+
+
+@value
+class Call(Visit):
     """A request whose caller is known and may make it."""
 
-    request: web.Request
-    services: Services
     principal: Principal
 
     @property
     def tenant(self) -> str:
         """Whose data it is about."""
         return self.principal.tenant
-
-    def part(self, name: str) -> str:
-        """A part of the path."""
-        return self.request.match_info[name]
 
     async def json(self) -> Json:
         """The body; BadRequest, TooLarge or UnsupportedMediaType when it cannot be read as JSON."""

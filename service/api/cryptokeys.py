@@ -13,8 +13,7 @@ from aiohttp import ETag, web
 from service import clock, errors, jsontext
 from service.access import DEFAULT_TENANT
 from service.api import answers, forms
-from service.api.call import Call, page
-from service.api.services import SERVICES
+from service.api.call import Call, Visit, page
 from service.delivery import keyring, material
 from service.delivery.keyring import Shown
 from service.delivery.material import Material
@@ -73,11 +72,12 @@ async def delete(call: Call) -> web.Response:
     return answers.nothing()
 
 
-async def jwks(request: web.Request) -> web.StreamResponse:
+async def jwks(visit: Visit) -> web.StreamResponse:
     """The public keys of a tenant, for anyone (RFC 7517)."""
-    services, tenant = request.app[SERVICES], request.match_info.get("tenant", DEFAULT_TENANT)
+    services, file = visit.services, visit.parts.get("file", f"{DEFAULT_TENANT}.json")
+    tenant = file.removesuffix(".json")
     try:
-        if not await keys.is_tenant(services.store, tenant):
+        if tenant == file or not await keys.is_tenant(services.store, tenant):
             raise errors.NotFound(f"there is no tenant {tenant}")
         await services.keyring.refresh()
     except errors.WatchError as error:
@@ -86,7 +86,7 @@ async def jwks(request: web.Request) -> web.StreamResponse:
     body = jsontext.dumps({"keys": [{**public.jwk, "kid": key.id} for key, public in found]})
     tag = hashlib.sha256(body).hexdigest()[:32]
     headers = {"Cache-Control": f"public, max-age={JWKS_FRESH}"}
-    known = request.if_none_match or ()
+    known = visit.request.if_none_match or ()
     if any(one.value in {tag, "*"} for one in known):
         answer = web.Response(status=304, headers=headers)
     else:

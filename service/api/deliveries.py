@@ -11,6 +11,7 @@ from aiohttp import web
 from service import clock, errors, jsontext
 from service.api import answers
 from service.api.call import Call, page
+from service.api.services import Services
 from service.journal import log, tail
 from service.model import DeliveryStatus, Event, Reason
 from service.store import deliveries, journal
@@ -23,7 +24,6 @@ CHOICES: Mapping[str, frozenset[str]] = {
 }
 TIMES = frozenset({"since", "until"})
 STREAM_FILTERS = frozenset(journal.EVENT_FILTERS)
-STREAMS: web.AppKey[set[asyncio.Task[Any]]] = web.AppKey("streams", set)  # those that are being read
 LIST_FILTERS = frozenset(journal.FILTERS)
 
 
@@ -82,7 +82,7 @@ async def stream(call: Call) -> web.StreamResponse:
         headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     )
     await answer.prepare(call.request)
-    _follow_until_shutdown(call.request.app)
+    _follow_until_shutdown(call.services)
     try:
         async with asyncio.TaskGroup() as group:
             group.create_task(_end_with_the_key(call))
@@ -106,18 +106,17 @@ def _event(line: tail.Line | int) -> bytes:
     return b"id: %d\nevent: delivery\ndata: %s\n\n" % (line.seq, data)
 
 
-async def close_streams(app: web.Application) -> None:
+def close_streams(services: Services) -> None:
     """End every stream, whose readers resume with the next process; they would hold up the stop."""
-    streams = app[STREAMS]
-    for task in tuple(streams):
+    for task in tuple(services.streams):
         task.cancel()
 
 
-def _follow_until_shutdown(app: web.Application) -> None:
+def _follow_until_shutdown(services: Services) -> None:
     task = asyncio.current_task()
     if task is not None:
-        app[STREAMS].add(task)
-        task.add_done_callback(app[STREAMS].discard)
+        services.streams.add(task)
+        task.add_done_callback(services.streams.discard)
 
 
 def _filters(query: Mapping[str, str], names: frozenset[str]) -> dict[str, Any]:

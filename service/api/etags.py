@@ -40,7 +40,7 @@ class Conditions:
             self.check(version)
 
 
-def conditions(request: web.Request) -> Conditions | None:
+def conditions(request: web.BaseRequest) -> Conditions | None:
     """The preconditions of a request; BadRequest for tags that are none. None: it has no precondition."""
     headers = request.headers
     if "If-Match" not in headers and "If-None-Match" not in headers:
@@ -52,7 +52,7 @@ def conditions(request: web.Request) -> Conditions | None:
     return found
 
 
-def check(request: web.Request) -> Check:
+def check(request: web.BaseRequest) -> Check:
     """The check of a write to what is there already."""
     asked = conditions(request)
     return _anything if asked is None else asked.check
@@ -70,7 +70,7 @@ def tagged(answer: web.Response, version: int) -> web.Response:
     return answer
 
 
-def answered(request: web.Request, answer: web.Response, version: int) -> web.Response:
+def answered(request: web.BaseRequest, answer: web.Response, version: int) -> web.Response:
     """The answer to a GET with its tag; without its body if the client has it: 304. Raises PreconditionFailed."""
     tag = tagged(answer, version).headers["ETag"]
     asked = conditions(request)

@@ -8,20 +8,19 @@ from aiohttp import web
 
 from service import __version__, access, errors
 from service.api import answers
-from service.api.call import Call
-from service.api.services import SERVICES
+from service.api.call import Call, Visit
 from service.store.driver import Transaction
 
 
-async def alive(_request: web.Request) -> web.Response:
+async def alive(_visit: Visit) -> web.Response:
     """The process answers."""
     return answers.ok({"status": "ok", "version": __version__})
 
 
-async def ready(request: web.Request) -> web.Response:
+async def ready(visit: Visit) -> web.Response:
     """The database takes writes; 503 while it does not, or while the service stops."""
     try:
-        await request.app[SERVICES].store.submit(_nothing, None)
+        await visit.services.store.submit(_nothing, None)
     except errors.WatchError as error:
         return answers.problem(errors.Unavailable(error.detail))
     return answers.ok({"status": "ready", "version": __version__})

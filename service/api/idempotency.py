@@ -56,7 +56,7 @@ class Idempotency:
         self._running: set[str] = set()
 
     async def once(
-        self, request: web.Request, body: bytes, principal: Principal, handler: Handler
+        self, request: web.BaseRequest, body: bytes, principal: Principal, handler: Handler
     ) -> web.StreamResponse:
         """The handler's answer, or the one that it gave to the same request before.
 
@@ -125,7 +125,7 @@ class Idempotency:
         )
 
 
-def _read(request: web.Request, body: bytes, principal: Principal) -> Asked:
+def _read(request: web.BaseRequest, body: bytes, principal: Principal) -> Asked:
     path, query = request.rel_url.raw_path, request.rel_url.raw_query_string
     id_ = _digest(principal.tenant, request.method, path, _key(request.headers.getall(HEADER)))
     said = body.decode("utf-8", "surrogateescape")

@@ -8,8 +8,7 @@ from aiohttp import web
 
 from service import errors
 from service.api import answers, page
-from service.api.call import Call
-from service.api.services import SERVICES
+from service.api.call import Call, Visit
 from service.model import Watch, WatchStatus
 
 log = logging.getLogger(__name__)
@@ -25,19 +24,19 @@ async def authorize(call: Call) -> web.Response:
     return answer
 
 
-async def callback(request: web.Request) -> web.Response:
+async def callback(visit: Visit) -> web.Response:
     """What became of it, for the person in front of the browser; whoever brings the state may be anybody."""
     try:
-        watch = await request.app[SERVICES].authorizations.finish(_parameters(request))
+        watch = await visit.services.authorizations.finish(_parameters(visit.request))
     except errors.WatchError as error:
         return page.of("Not authorized", [_sentence(error.detail)], error.status)
     except Exception:
-        log.exception("GET %s failed", request.path)
+        log.exception("GET %s failed", visit.request.path)
         return page.of("Not authorized", [_sentence(OUR_FAULT)], 500)
     return page.of("Authorized", [*_said_of(watch), "You can close this page."], 200)
 
 
-def _parameters(request: web.Request) -> dict[str, str]:
+def _parameters(request: web.BaseRequest) -> dict[str, str]:
     """RFC 6749, section 3.1: none may be there twice."""
     query = request.query
     if len(set(query)) < len(query):

@@ -12,10 +12,11 @@ with a problem (RFC 9457), and without what was sent: it may hold a key.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeGuard
 
 from aiohttp import hdrs, http_exceptions, web
+from aiohttp.abc import AbstractStreamWriter
 from aiohttp.helpers import rfc822_formatted_time
 from aiohttp.http import SERVER_SOFTWARE, HttpVersion11
 from aiohttp.http_parser import RawRequestMessage
@@ -26,6 +27,7 @@ from aiohttp.web_protocol import RequestHandler
 from service import errors
 from service.api import answers
 
+Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 Refused = Callable[[str], None]  # is told in words what was wrong with a request that was refused
 
 TLS = "it begins a TLS connection, and this port speaks plain HTTP: use http://, not https://"
@@ -41,26 +43,41 @@ BODILESS = frozenset({204, 304})  # statuses whose answers have neither body nor
 OTHERWISE = "its head is malformed, or has more than 128 headers"
 
 
-class Runner(web.AppRunner):
-    """Runs an application; what is no HTTP is answered by ``Connection``."""
+class Runner(web.ServerRunner):
+    """Runs a server; ``closing`` is called when it stops, before calls under way are waited for."""
 
-    __slots__ = ()
+    __slots__ = ("_closing",)
 
-    async def _make_server(self) -> web.Server:
-        made = await super()._make_server()
-        return Server(made.request_handler, request_factory=made.request_factory, access_log=None)
+    def __init__(self, server: Server, *, closing: Callable[[], None], shutdown_timeout: float) -> None:
+        super().__init__(server, shutdown_timeout=shutdown_timeout)
+        self._closing = closing
+
+    async def shutdown(self) -> None:
+        """See aiohttp's BaseRunner."""
+        self._closing()
 
 
 class Server(web.Server):
     """A server whose connections are ``Connection``."""
 
-    def __init__(self, handler: Any, *, refused: Refused = lambda _why: None, **options: Any) -> None:
-        super().__init__(handler, **options)
+    def __init__(self, handler: Answer, *, most: int = 0, refused: Refused = lambda _why: None, **options: Any) -> None:
+        super().__init__(handler, request_factory=self._request, access_log=None, **options)
+        self._most = most  # bytes of a body that ``read`` takes; 0: any number
         self.refused = refused
 
     def __call__(self) -> RequestHandler:
         """The protocol of one connection."""
         return Connection(self, loop=self._loop, **self._kwargs)
+
+    def _request(
+        self,
+        message: RawRequestMessage,
+        payload: StreamReader,
+        protocol: RequestHandler,
+        writer: AbstractStreamWriter,
+        task: asyncio.Task[None],
+    ) -> web.BaseRequest:
+        return web.BaseRequest(message, payload, protocol, writer, task, self._loop, client_max_size=self._most)
 
 
 class Connection(RequestHandler):

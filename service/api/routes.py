@@ -9,7 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
-from aiohttp import hdrs, web
+from aiohttp import web
 
 from service import access, errors
 from service.api import (
@@ -26,11 +26,13 @@ from service.api import (
     oauth2,
     redeliveries,
     resources,
+    router,
     sources,
     watches,
 )
-from service.api.call import Call
-from service.api.services import SERVICES, Part, Services
+from service.api.call import Call, Visit
+from service.api.router import Found, Router
+from service.api.services import Part, Services
 from service.changes.dialects import DIALECTS
 from service.changes.dialects.codec import Dialect
 from service.changes.types import ResourceType
@@ -40,7 +42,7 @@ from service.watches import authorization
 log = logging.getLogger(__name__)
 
 Handler = Callable[[Call], Awaitable[web.StreamResponse]]
-Raw = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Raw = Callable[[Visit], Awaitable[web.StreamResponse]]
 
 OUR_FAULT = "something went wrong on our side; the service's log says what"
 
@@ -108,45 +110,65 @@ ROUTES = (
 )
 
 
-def application(services: Services, part: Part = Part.ALL) -> web.Application:
+class Face:
     """The HTTP face of a running service; of a worker, only how it is."""
-    app = web.Application(
-        middlewares=[_errors],
-        client_max_size=services.settings.server.max_body_bytes,
-        handler_args={"access_log": None},
-    )
-    app[SERVICES] = services
-    app[deliveries.STREAMS] = set()
-    app.on_shutdown.append(deliveries.close_streams)
-    app.router.add_get("/healthz", health.alive)
-    app.router.add_get("/readyz", health.ready)
-    for route in ROUTES:
-        if part is not Part.WORKER or route.path == "/metrics":
-            guarded = _guarded(route.handler, route.roles, BEARER, keyed=route.keyed)
-            app.router.add_route(route.method, route.path, guarded)
-    if part is Part.WORKER:
-        return app
-    app.router.add_get("/.well-known/jwks.json", cryptokeys.jwks)
-    app.router.add_get("/.well-known/jwks/{tenant}.json", cryptokeys.jwks)
-    app.router.add_get(authorization.CALLBACK, oauth2.callback, allow_head=False)  # a look must not use it up
-    for rtype in services.types.values():
-        _add_collection(app, rtype)
-    return app
 
+    def __init__(self, services: Services, part: Part = Part.ALL) -> None:
+        self._services = services
+        self._router: Router[Raw] = Router()
+        for method in ("GET", "HEAD"):
+            self._router.add(method, "/healthz", health.alive)
+            self._router.add(method, "/readyz", health.ready)
+        for route in ROUTES:
+            if part is not Part.WORKER or route.path == "/metrics":
+                guarded = _guarded(route.handler, route.roles, BEARER, keyed=route.keyed)
+                self._router.add(route.method, route.path, guarded)
+        if part is Part.WORKER:
+            return
+        for method in ("GET", "HEAD"):
+            self._router.add(method, "/.well-known/jwks.json", cryptokeys.jwks)
+            self._router.add(method, "/.well-known/jwks/{file}", cryptokeys.jwks)
+        self._router.add("GET", authorization.CALLBACK, oauth2.callback)  # not HEAD: a look must not use it up
+        for rtype in services.types.values():
+            self._add_collection(rtype)
 
-def _add_collection(app: web.Application, rtype: ResourceType) -> None:
-    """Every method, so that one which is not taken is refused in the dialect's own words."""
-    faces = (
-        ("", collections.collection),
-        ("/watch", collections.watch),
-        ("/{item}", collections.item),
-        ("/{rest:.*}", collections.nothing),
-    )
-    credentials = Credentials(rtype.auth_headers, rtype.auth_basic)
-    for suffix, handler in faces:
-        dialect = None if suffix == "/watch" else DIALECTS[rtype.dialect]
-        guarded = _guarded(functools.partial(handler, rtype=rtype), EVERYONE, credentials, dialect)
-        app.router.add_route(hdrs.METH_ANY, rtype.collection + suffix, guarded)
+    def _add_collection(self, rtype: ResourceType) -> None:
+        """Every method, so that one which is not taken is refused in the dialect's own words."""
+        faces = (
+            ("", collections.collection),
+            ("/watch", collections.watch),
+            ("/{item}", collections.item),
+            (f"/{router.REST}", collections.nothing),
+        )
+        credentials = Credentials(rtype.auth_headers, rtype.auth_basic)
+        for suffix, handler in faces:
+            dialect = None if suffix == "/watch" else DIALECTS[rtype.dialect]
+            guarded = _guarded(functools.partial(handler, rtype=rtype), EVERYONE, credentials, dialect)
+            self._router.add(router.ANY, rtype.collection + suffix, guarded)
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer a request; whatever goes wrong outside of a handler's own words becomes a problem, never a trace."""
+        try:
+            answer = await self._answer(request)
+        except web.HTTPException as error:
+            answer = answers.problem(errors.BadRequest(error.reason))
+            answer.set_status(error.status)
+        except ConnectionError:  # the caller went away: nobody hears the answer, and it is no fault of ours
+            answer = answers.problem(errors.BadRequest("the connection broke before the request had ended"))
+        except Exception:
+            log.exception("%s %s failed", request.method, request.path)
+            answer = answers.problem(errors.WatchError(OUR_FAULT))
+        self._services.metrics.answered(request.method, answer.status)
+        return answer
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        found = self._router.find(request.method, request.rel_url.raw_path)
+        if isinstance(found, Found):
+            return await found.handler(Visit(request, self._services, found.parts))
+        if found:
+            refusal = errors.MethodNotAllowed(f"{request.method} is not taken here", tuple(sorted(found)))
+            return answers.problem(refusal)
+        return answers.problem(errors.NotFound(f"there is nothing at {request.path}"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +178,7 @@ class Credentials:
     headers: tuple[str, ...] = ()
     basic: bool = False  # as the password of HTTP Basic
 
-    def find(self, request: web.Request) -> Iterable[str]:
+    def find(self, request: web.BaseRequest) -> Iterable[str]:
         """Every key that the request offers, the standard one first."""
         scheme, _, value = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() == "bearer" and value.strip():
@@ -180,12 +202,13 @@ def _guarded(
     *,
     keyed: bool = True,
 ) -> Raw:
-    async def guarded(request: web.Request) -> web.StreamResponse:
-        services = request.app[SERVICES]
+    async def guarded(visit: Visit) -> web.StreamResponse:
+        request, services = visit.request, visit.services
         try:
             principal = await _principal(services, credentials.find(request))
-            access.require(principal, roles, f"{request.method} {request.path}")
-            call = Call(request, services, principal)
+            if principal.role not in roles:
+                access.require(principal, roles, f"{request.method} {request.path}")
+            call = Call(request, services, visit.parts, principal)
             if request.method == "POST" and idempotency.HEADER in request.headers:
                 return await _once(call, handler, keyed=keyed)
             return await handler(call)
@@ -221,30 +244,7 @@ async def _principal(services: Services, offered: Iterable[str]) -> Principal:
     raise refusal
 
 
-def _refused(request: web.Request, error: errors.WatchError, dialect: Dialect | None = None) -> web.Response:
+def _refused(request: web.BaseRequest, error: errors.WatchError, dialect: Dialect | None = None) -> web.Response:
     if error.status >= 500:
         log.error("%s %s: %s", request.method, request.path, error.detail)
     return answers.problem(error, dialect)
-
-
-@web.middleware
-async def _errors(request: web.Request, handler: Raw) -> web.StreamResponse:
-    """Whatever went wrong outside of a handler's own words becomes a problem too, and never a trace."""
-    try:
-        answer = await handler(request)
-    except web.HTTPMethodNotAllowed as error:
-        allow = tuple(sorted(error.allowed_methods))
-        answer = answers.problem(errors.MethodNotAllowed(f"{request.method} is not taken here", allow))
-    except web.HTTPNotFound:
-        answer = answers.problem(errors.NotFound(f"there is nothing at {request.path}"))
-    except web.HTTPException as error:
-        refusal = errors.BadRequest(error.reason)
-        answer = answers.problem(refusal)
-        answer.set_status(error.status)
-    except ConnectionError:  # the caller went away in the middle: nobody hears the answer, and it is no fault of ours
-        answer = answers.problem(errors.BadRequest("the connection broke before the request had ended"))
-    except Exception:
-        log.exception("%s %s failed", request.method, request.path)
-        answer = answers.problem(errors.WatchError(OUR_FAULT))
-    request.app[SERVICES].metrics.answered(request.method, answer.status)
-    return answer

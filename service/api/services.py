@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-
-from aiohttp import web
+from typing import Any
 
 from service.access import Access
 from service.api.idempotency import Idempotency
@@ -57,6 +57,4 @@ class Services:
     replayer: Replayer
     idempotency: Idempotency
     metrics: Metrics
-
-
-SERVICES = web.AppKey("services", Services)
+    streams: set[asyncio.Task[Any]] = field(default_factory=set)  # those that are being read

@@ -28,7 +28,7 @@ async def opened(
     handle: Handler, host: str = "127.0.0.1", port: int = 0, *, refused: protocol.Refused = lambda _why: None
 ) -> AsyncIterator[str]:
     """Listen, and yield the URL; port 0 takes any that is free. ``refused`` is told of what is no HTTP. OSError."""
-    made = protocol.Server(handle, refused=refused, access_log=None, auto_decompress=False)
+    made = protocol.Server(handle, refused=refused, auto_decompress=False)
     runner = web.ServerRunner(made, shutdown_timeout=LAST_ANSWERS)
     await runner.setup()
     try:
