@@ -34,7 +34,7 @@ async def sweep(store: Store, before: int) -> int:
     """Drop everything that ended before this time (milliseconds); how many rows went. Pending deliveries stay."""
     total = 0
     while True:
-        dropped = await store.submit(_drop, before)
+        dropped = await store.submit(drop, before)
         total += dropped
         if not dropped:
             return total
@@ -53,7 +53,8 @@ async def _expire(transaction: Transaction, times: Sequence[int]) -> list[int]:
     return [await keptanswers.expire(transaction, now, CHUNK) for now in times]
 
 
-async def _drop(transaction: Transaction, times: Sequence[int]) -> list[int]:
+async def drop(transaction: Transaction, times: Sequence[int]) -> list[int]:
+    """A part of what ended before these times, as a batch of the store; how many rows went, 0 when all is gone."""
     results = []
     for before in times:
         oldest = ids.floor("dlv", before)

@@ -1,12 +1,23 @@
--- name: list        newest first; @filters@ is made of the fragments below, never of input
+-- name: list        newest first; @from@, @tie@, @filters@ and @order@ are fragments of the module, never made of input
 SELECT d.id, d.tenant, d.watch_id, d.object_type, d.object_id, d.object_event, d.status, d.reason, d.due, d.created,
        d.attempts, w.name AS watch_name, w.address AS watch_address,
        a.started, a.duration, a.method, a.address, a.request_headers, a.status_code, a.response_headers, a.error_message
-FROM deliveries AS d
+FROM @from@
 JOIN watches AS w ON w.id = d.watch_id
 LEFT JOIN attempts AS a ON a.delivery_id = d.id AND a.number = d.attempts
-WHERE d.tenant = :tenant AND @filters@
-ORDER BY d.id DESC LIMIT :limit;
+WHERE d.tenant = :tenant AND @tie@ AND @filters@
+ORDER BY @order@ DESC LIMIT :limit;
+
+-- name: pending     how many there are, counted up to a limit
+SELECT count(*) AS found FROM (SELECT 1 AS one FROM deliveries WHERE status = 'pending' LIMIT :limit) AS pending;
+
+-- name: of_type     some watches of a type, deleted ones too
+SELECT id FROM watches WHERE tenant = :tenant AND object_type = :objectType ORDER BY id LIMIT :limit;
+
+-- name: of_others   whether there are watches of other types
+SELECT 1 FROM watches WHERE tenant = :tenant AND object_type < :objectType
+UNION ALL
+SELECT 1 FROM watches WHERE tenant = :tenant AND object_type > :objectType LIMIT 1;
 
 -- name: history    one delivery with all of its attempts, a row for each: read at once, so that they fit together
 SELECT d.id, d.tenant, d.watch_id, d.object_type, d.object_id, d.object_event, d.status, d.reason, d.due, d.created,

@@ -39,13 +39,13 @@ WHERE watch_id = :watch_id AND id > :after AND id < :before
 ORDER BY id LIMIT :limit;
 
 -- name: changes     the next ones of everybody, and whether the replay's watch has a delivery of each
-SELECT c.id, c.tenant, c.type, c.object_id, c.event, s.change_id AS seen
+SELECT n.id, n.tenant, n.type, n.object_id, n.event, s.change_id AS seen
 FROM (
     SELECT id, tenant, type, object_id, event FROM changes
     WHERE id > :after AND id < :before ORDER BY id LIMIT :limit
-) AS c
-LEFT JOIN replay_seen AS s ON s.job_id = :job_id AND s.change_id = c.id
-ORDER BY c.id;
+) AS n
+LEFT JOIN replay_seen AS s ON s.job_id = :job_id AND s.change_id = n.id
+ORDER BY n.id;
 
 -- name: telling     changes before some time that are not told to everyone yet
 SELECT change_id FROM fan_outs WHERE tenant = :tenant AND change_id < :before LIMIT 1;

@@ -26,6 +26,8 @@ async def test_every_query_is_understood_by_the_database(database: Database):
     for query in QUERIES:
         text = query.postgresql if database.is_shared and query.postgresql is not None else query.text
         text = text.replace("@filters@", " AND ".join(FRAGMENTS.get(query.name, ())))
+        text = text.replace("@from@", journal.PLAIN.rows).replace("@tie@", journal.PLAIN.tie)
+        text = text.replace("@order@", journal.PLAIN.order)
         named = dict.fromkeys(re.findall(r"(?<!:):(\w+)", text))
         try:
             await database.fetch(sql.Query(query.name, f"EXPLAIN {text}" if text else ""), named)
