@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import click
-from rich.table import Table
 
 from service import clock, errors
 from service.changes import types
@@ -48,12 +47,11 @@ def check(directory: Path | None) -> None:
         raise errors.ConfigError("\n".join(faults))
     for doubt in loaded.doubts:
         terminal.complain(doubt, "warning")
-    _print(
-        [("settings", str(loaded.directory.resolve()))],
-        [("database", where, found)],
-        [("type    ", rtype.name, rtype.collection) for rtype in known.values()],
-        [("source  ", source.id, source.type, source.url) for source in sources],
-    )
+    terminal.console().print("ok", style="green")
+    terminal.table([("settings", str(loaded.directory.resolve()))])
+    terminal.table([("database", where, found)])
+    terminal.table([("type    ", rtype.name, rtype.collection) for rtype in known.values()])
+    terminal.table([("source  ", source.id, source.type, source.url) for source in sources])
 
 
 @contextmanager
@@ -63,18 +61,6 @@ def _gathered(faults: list[str]) -> Iterator[None]:
         yield
     except errors.ConfigError as error:
         faults.append(error.detail)
-
-
-def _print(*groups: Iterable[tuple[str, ...]]) -> None:
-    """Groups of rows, each with columns of its own."""
-    console = terminal.console()
-    console.print("ok", style="green")
-    for group in groups:
-        table = Table.grid(padding=(0, 2))
-        for row in group:
-            table.add_row(*row)
-        if table.rows:
-            console.print(table, soft_wrap=True)
 
 
 def _sources(loaded: Settings, known: Mapping[str, ResourceType]) -> list[Source]:

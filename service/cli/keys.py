@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import click
-from rich.table import Table
 
 from service.cli import client, complete, options, terminal
 from service.model import Role
@@ -37,10 +36,7 @@ def list_(url: str, key: str, machine: bool) -> None:  # noqa: FBT001  click pas
         for row in found:
             click.echo(json.dumps(row, ensure_ascii=False))
         return
-    table = Table(*COLUMNS, box=None, header_style="bold", pad_edge=False)
-    for row in found:
-        table.add_row(*(terminal.printable(row[name] or "") for name in COLUMNS))
-    terminal.console().print(table)
+    terminal.table(([row[name] or "" for name in COLUMNS] for row in found), COLUMNS)
 
 
 @keys.command(short_help="Make a key, and print it.")

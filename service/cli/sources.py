@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import click
-from rich.table import Table
 from rich.text import Text
 
 from service.cli import client, complete, options, terminal
@@ -40,15 +39,13 @@ def list_(url: str, key: str, machine: bool) -> None:  # noqa: FBT001  click pas
         for source in found:
             click.echo(json.dumps(source, ensure_ascii=False))
         return
-    table = Table(*COLUMNS, box=None, header_style="bold", pad_edge=False)
-    for source in found:
-        table.add_row(*_row(source))
+    terminal.table(map(_row, found), COLUMNS)
     console = terminal.console()
-    console.print(table)
     for source in found:
         for name in ("lastError", "lastFault"):
             if source["sweep"][name]:
-                console.print(f"{source['id']}: {source['sweep'][name]}", style="dim", soft_wrap=True)
+                said = f"{source['id']}: {source['sweep'][name]}"
+                console.print(terminal.printable(said), style="dim", soft_wrap=True)
 
 
 @sources.command(short_help="Sweep a source no more.")

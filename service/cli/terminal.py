@@ -9,11 +9,14 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from typing import Any, TypeVar
 
 import click
 from rich.console import Console
+from rich.text import Text
+
+from service.receiver.look import Aligned
 
 Result = TypeVar("Result")
 
@@ -29,6 +32,13 @@ def console(*, stderr: bool = False, widest: int = PIPED_WIDTH) -> Console:
     made = Console(stderr=stderr, markup=False, highlight=False, emoji=False)
     made.width = min(made.width, widest) if made.is_terminal else widest
     return made
+
+
+def table(rows: Iterable[Iterable[str | Text]], columns: Iterable[str] = ()) -> None:
+    """Print rows in columns that line up; cells are whole, whatever the screen's width, so that they can be copied."""
+    head = [tuple(Text(name, "bold") for name in columns)]
+    cells = [tuple(cell if isinstance(cell, Text) else Text(printable(cell)) for cell in row) for row in rows]
+    console().print(Aligned([row for row in (*head, *cells) if row]), soft_wrap=True)
 
 
 def complain(message: str, severity: str = "error") -> None:

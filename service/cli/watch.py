@@ -43,7 +43,7 @@ def list_(url: str, key: str, machine: bool) -> None:  # noqa: FBT001  click pas
         for row in found:
             click.echo(json.dumps(row, ensure_ascii=False))
     elif found:
-        terminal.console().print(watchtext.table(found))
+        watchtext.table(found)
     else:
         click.echo("no watches yet: webhook-watch watch create --help", err=True)
 

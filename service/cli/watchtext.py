@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from service.cli import terminal
@@ -14,28 +13,22 @@ from service.receiver.look import Aligned, Layout
 
 Shown = Mapping[str, Any]  # a watch as the service answers it
 
-COLUMNS = ("id", "name", "type", "events", "address", "status")
+COLUMNS = ("id", "name", "type", "events", "address", "status", "health")
 STYLES = {"enabled": "green", "disabled": "yellow", "healthy": "green", "degraded": "yellow", "failing": "red"}
 CHANGES = {"created", "updated", "deleted"}
 SAID_ELSEWHERE = frozenset({"schema", "warnings", "selfLink", "status", "statusReason", "health"})
 
 
-def table(watches: Sequence[Shown]) -> Table:
-    """A row for each; how they are, where the service says so."""
+def table(watches: Sequence[Shown]) -> None:
+    """Print a row for each; how they are, where the service says so."""
     with_health = any(watch.get("health") for watch in watches)
-    made = Table(*COLUMNS, *(["health"] if with_health else []), box=None, header_style="bold", pad_edge=False)
-    for watch in watches:
-        objects = watch["objectType"] + (f"/{watch['objectId']}" if watch["objectId"] else "")
-        row = [
-            Text(watch["id"], no_wrap=True),
-            Text(terminal.printable(watch["name"] or "")),
-            Text(terminal.printable(objects)),
-            Text(_events(watch)),
-            Text(terminal.printable(watch["address"])),
-            _status(watch),
-        ]
-        made.add_row(*row, *([_styled(_state(watch))] if with_health else []))
-    return made
+    terminal.table((_row(watch, with_health=with_health) for watch in watches), COLUMNS[: None if with_health else -1])
+
+
+def _row(watch: Shown, *, with_health: bool) -> list[str | Text]:
+    objects = watch["objectType"] + (f"/{watch['objectId']}" if watch["objectId"] else "")
+    row = [watch["id"], watch["name"] or "", objects, _events(watch), watch["address"], _status(watch)]
+    return [*row, _styled(_state(watch))] if with_health else row
 
 
 def whole(watch: Shown) -> RenderableType:

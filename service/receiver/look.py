@@ -73,6 +73,8 @@ class Aligned:
         self._rows = list(rows)
 
     def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
+        if not self._rows:
+            return
         widths = [max(cell.cell_len for cell in column) for column in zip(*self._rows, strict=True)]
         for row in self._rows:
             line = _line(options)

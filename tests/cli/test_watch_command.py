@@ -143,6 +143,9 @@ def test_a_watch_may_come_as_json_and_options_go_before_it(run, shell, served, t
 
 
 def test_watches_are_listed_disabled_enabled_and_deleted(run):
+    long = made(run, "--name", "n" * 200, "--address", f"http://x.example/{'a' * 200}")
+    row = next(line for line in run("list").stdout.splitlines() if long["id"] in line)
+    assert row.split()[1:5] == ["n" * 200, "agendize.account", "all", f"http://x.example/{'a' * 200}"], "nothing is cut"
     watch = made(run, "--name", "listed [bold]here")
     row = next(line for line in run("list").stdout.splitlines() if watch["id"] in line)
     assert "listed [bold]here" in row
