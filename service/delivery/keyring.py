@@ -67,7 +67,7 @@ class KeyRing:
     # What is known
 
     async def refresh(self, reader: Reader | None = None) -> None:
-        """Learn what any process has committed; inside a transaction, what it sees."""
+        """Learn what any process has committed. Inside a transaction: before it has written anything itself."""
         reader, since = reader or self._store, self._revision
         count, revision = await cryptokeys.state(reader)
         if revision > since:
@@ -96,12 +96,10 @@ class KeyRing:
 
     async def page(self, tenant: str, after: str, limit: int) -> list[Shown]:
         """The next ``limit`` keys of a tenant in the order of ids."""
-        await self.refresh()
         return [await self._shown(row) for row in await cryptokeys.page(self._store, tenant, after, limit)]
 
     async def show(self, tenant: str, key_id: str) -> Shown:
         """One key of a tenant. Raises NotFound."""
-        await self.refresh()
         row = await cryptokeys.one(self._store, tenant, key_id)
         if row is None:
             raise errors.NotFound(f"there is no crypto key {key_id}")
@@ -289,7 +287,8 @@ class KeyRing:
         return found
 
     async def _shown(self, row: CryptoKeyRow) -> Shown:
-        key, watched = self._open(row), row.watches
-        if self._overlaps(key):
-            watched = await cryptokeys.watches(self._store, self._lines.head(key).id)
-        return Shown(key, self._public_of(key), watched, row.last_used)
+        """All from the store: it may be what a transaction is about to commit, of which nothing is known here yet."""
+        key, head = self._open(row), row
+        while self._overlaps(key) and head.successor is not None:
+            head = await cryptokeys.one(self._store, key.tenant, head.successor) or replace(head, successor=None)
+        return Shown(key, self._public_of(key), head.watches, row.last_used)

@@ -97,11 +97,6 @@ async def ids(reader: Reader) -> set[str]:
     return {row["id"] for row in await reader.fetch(Q.ids)}
 
 
-async def watches(reader: Reader, key_id: str) -> int:
-    """How many watches name a key."""
-    return int((await reader.fetch(Q.watches, {"key_id": key_id}))[0][0])
-
-
 async def _next_revision(transaction: Transaction) -> int:
     return int((await transaction.fetch(Q.next_revision))[0][0])
 

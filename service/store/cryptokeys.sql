@@ -37,6 +37,3 @@ SELECT COUNT(*) AS keys, COALESCE(MAX(revision), -1) AS revision FROM crypto_key
 
 -- name: ids
 SELECT id FROM crypto_keys;
-
--- name: watches
-SELECT COUNT(*) FROM watch_keys WHERE key_id = :key_id;

@@ -40,11 +40,10 @@ async def rotate(store: Store, keyring: KeyRing, registry: Registry, tenant: str
         former, successor = await keyring.succeed(transaction, tenant, key_id, overlap)
         revision, named = await watches.rename_key(transaction, key_id, successor.id, successor.created)
         transaction.after_commit(lambda: _rename(registry, named, key_id, successor, revision))
+        transaction.after_commit(lambda: store.tell(stores.WATCHES))
         return Rotated(former, successor)
 
-    rotated = await store.write(action)
-    store.tell(stores.WATCHES)
-    return rotated
+    return await store.write(action)
 
 
 def _rename(registry: Registry, watch_ids: Iterable[str], former: str, successor: CryptoKey, revision: int) -> None:

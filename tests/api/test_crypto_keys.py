@@ -433,6 +433,21 @@ async def test_of_two_that_rotate_a_key_at_once_one_is_told_of_the_other(admin: 
     assert len((await admin.get(KEYS)).body["items"]) == 2
 
 
+async def test_what_is_sent_again_under_its_idempotency_key_makes_no_other_key(admin: Client, receiver: Receiver):
+    again = {"headers": {"Idempotency-Key": "once"}}
+    first, second = [await admin.post(KEYS, {"algorithm": "ed25519"}, **again) for _ in range(2)]
+    assert (first.status, first.body) == (second.status, second.body)
+    await admin.watch(receiver.url, signature=signed_by(first.body))
+    path = f"{KEYS}/{first.body['id']}/rotate"
+    first, second = [await admin.post(path, **again) for _ in range(2)]
+    assert (first.status, first.body) == (second.status, second.body)
+    assert first.body["watches"] == 1
+    assert verifies(first.body, await told(admin, receiver, 1))
+    ended = await admin.post(path, {"overlap": 0}, headers={"Idempotency-Key": "another"})
+    assert (ended.status, ended.body["watches"], ended.body["successor"]) == (200, 0, first.body["id"])
+    assert len((await admin.get(KEYS)).body["items"]) == 2
+
+
 @pytest.mark.parametrize(
     "body",
     [

@@ -107,7 +107,7 @@ async def test_keys_of_a_former_version_are_still_there_and_still_named_by_their
     with pytest.raises(Exception, match=r"(?i)foreign key"):  # the table still refuses it
         async with database.transaction() as transaction:
             await cryptokeys.remove(transaction, "key_1", None)
-    assert await cryptokeys.watches(database, "key_1") == 1
+    assert await cryptokeys.one(database, "default", "key_1") == key
 
 
 async def test_events_of_watches_join_those_of_changes_and_what_is_stored_stays(database: Database, tmp_path: Path):
