@@ -72,7 +72,7 @@ class Registry:
     """The watches, by id and by what they want to hear of.
 
     A watch of one resource is found by that resource, so that ten thousand of them cost a change nothing. Who hears of
-    an event is found out once, and again when one of those watches has changed. Those with ``fields`` are asked about
+    an event is found out once, and kept up to date as watches come and go. Those with ``fields`` are asked about
     each update that may have touched them: see ``fields``.
     """
 
@@ -101,7 +101,9 @@ class Registry:
         interest = _interest(prepared.watch)
         self._by_id[prepared.watch.id] = prepared
         self._by_interest[interest][prepared.watch.id] = prepared
-        self._audiences.pop(interest, None)
+        for event, told in self._audiences.get(interest, {}).items():
+            if match.hears(prepared.watch, event):
+                self._audiences[interest][event] = (*told, prepared)
         if match.picks(prepared.watch):
             self._with_fields.setdefault(interest, fields.Index()).add(prepared.watch.id, prepared.fields)
 
@@ -110,10 +112,13 @@ class Registry:
         prepared = self._by_id.pop(watch_id, None)
         if prepared is not None:
             interest = _interest(prepared.watch)
-            self._audiences.pop(interest, None)
             del self._by_interest[interest][watch_id]
+            for event, told in self._audiences.get(interest, {}).items():
+                if match.hears(prepared.watch, event):
+                    self._audiences[interest][event] = tuple(other for other in told if other is not prepared)
             if not self._by_interest[interest]:
                 del self._by_interest[interest]
+                self._audiences.pop(interest, None)
             if match.picks(prepared.watch):
                 self._with_fields[interest].remove(watch_id)
                 if not self._with_fields[interest].members:
@@ -145,6 +150,8 @@ class Registry:
         if change.event is not Event.UPDATED:
             return None
         indexes = self._indexes(change)
+        if not indexes:
+            return None
         told = {prepared.watch.id for prepared in heard if prepared.fields}
         watches = sum(len(index.members) for index in indexes) - len(told)
         left = (id_ for index in indexes for id_ in index.members if id_ not in told)
@@ -170,15 +177,14 @@ class Registry:
 
     def _audience(self, interest: Interest, event: Event) -> tuple[Prepared, ...]:
         known = self._audiences.get(interest)
-        if known is None:
+        told = None if known is None else known.get(event)
+        if told is None:
             watches = self._by_interest.get(interest)
             if watches is None:
                 return ()
-            known = self._audiences[interest] = {
-                each: tuple(prepared for prepared in watches.values() if match.hears(prepared.watch, each))
-                for each in Event
-            }
-        return known[event]
+            told = tuple(prepared for prepared in watches.values() if match.hears(prepared.watch, event))
+            self._audiences.setdefault(interest, {})[event] = told
+        return told
 
 
 def _interest(watch: Watch) -> Interest:

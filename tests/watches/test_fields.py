@@ -188,3 +188,36 @@ def test_a_path_that_is_none_is_refused_with_its_place():
         ("/1", "`$.[`, character 4"),
         ("/2", "`b`, character 1"),
     ]
+
+
+def test_who_hears_is_the_same_however_watches_came_and_went():
+    chance = random.Random(8)
+    registry, there = Registry(), {}
+    for _ in range(1500):
+        id_ = f"wch_{chance.randrange(12)}"
+        if chance.random() < 0.3:
+            registry.remove(id_)
+            there.pop(id_, None)
+        else:
+            watch = replace(
+                WATCH,
+                id=id_,
+                object_id=chance.choice((None, "u1", "u2")),
+                events=tuple(chance.sample((Event.CREATED, Event.UPDATED, Event.DELETED), chance.randrange(1, 4))),
+                fields=chance.choice((None, None, ("$.a",), ("$.b",))),
+                status=chance.choice(tuple(WatchStatus)),
+            )
+            registry.adopt(Prepared.of(watch))
+            there[id_] = watch
+        updated = update({"a": 1, "b": 1}, {"a": 2, "b": 1}, chance.choice(("u1", "u2", "u3")))
+        for change in (updated, replace(updated, event=Event.DELETED, after=None, diff=[])):
+            expected = sorted(
+                watch.id
+                for watch in there.values()
+                if watch.status is WatchStatus.ENABLED
+                and change.event in watch.events
+                and watch.object_id in {None, change.object_id}
+                and not (change.event is Event.UPDATED and watch.fields == ("$.b",))
+            )
+            assert heard(registry, change) == expected
+    assert len(registry) == len(there)
