@@ -9,6 +9,7 @@ from service.changes.dialects.codec import Dialect
 from service.model import Document, Json
 
 PROBLEM = "application/problem+json"
+OUR_FAULT = "something went wrong on our side; the service's log says what"
 
 
 def ok(value: Json, status: int = 200, media_type: str = "application/json") -> web.Response:

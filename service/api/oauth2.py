@@ -9,11 +9,9 @@ from aiohttp import web
 from service import errors
 from service.api import answers, page
 from service.api.call import Call, Visit
-from service.model import Watch, WatchStatus
+from service.model import StatusReason, Watch, WatchStatus
 
 log = logging.getLogger(__name__)
-
-OUR_FAULT = "something went wrong on our side; the service's log says what"
 
 
 async def authorize(call: Call) -> web.Response:
@@ -32,7 +30,7 @@ async def callback(visit: Visit) -> web.Response:
         return page.of("Not authorized", [_sentence(error.detail)], error.status)
     except Exception:
         log.exception("GET %s failed", visit.request.path)
-        return page.of("Not authorized", [_sentence(OUR_FAULT)], 500)
+        return page.of("Not authorized", [_sentence(answers.OUR_FAULT)], 500)
     return page.of("Authorized", [*_said_of(watch), "You can close this page."], 200)
 
 
@@ -49,6 +47,8 @@ def _said_of(watch: Watch) -> list[str]:
     said = [f"The watch {name} has its refresh token now."]
     if watch.status is WatchStatus.DISABLED:
         return [*said, "It is disabled: what waits is sent once it is enabled."]
+    if watch.status_reason is StatusReason.VERIFICATION:
+        return [*said, "Its receiver is asked for consent next; deliveries wait for that."]
     return [*said, "Deliveries that waited for it are on their way."]
 
 

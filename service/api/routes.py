@@ -44,8 +44,6 @@ log = logging.getLogger(__name__)
 Handler = Callable[[Call], Awaitable[web.StreamResponse]]
 Raw = Callable[[Visit], Awaitable[web.StreamResponse]]
 
-OUR_FAULT = "something went wrong on our side; the service's log says what"
-
 ADMIN = frozenset({Role.ADMIN})
 OPERATORS = frozenset({Role.ADMIN, Role.OPERATOR})
 EVERYONE = frozenset(Role)
@@ -157,7 +155,7 @@ class Face:
             answer = answers.problem(errors.BadRequest("the connection broke before the request had ended"))
         except Exception:
             log.exception("%s %s failed", request.method, request.path)
-            answer = answers.problem(errors.WatchError(OUR_FAULT))
+            answer = answers.problem(errors.WatchError(answers.OUR_FAULT))
         self._services.metrics.answered(request.method, answer.status)
         return answer
 
@@ -221,7 +219,7 @@ def _guarded(
             raise
         except Exception:
             log.exception("%s %s failed", request.method, request.path)
-            return answers.problem(errors.WatchError(OUR_FAULT), dialect)
+            return answers.problem(errors.WatchError(answers.OUR_FAULT), dialect)
 
     return guarded
 

@@ -37,9 +37,6 @@ log = logging.getLogger(__name__)
 CALLBACK = "/oauth2/callback"
 LIFETIME = 600_000  # ms between begin and finish
 REMEMBERED = 86_400_000  # ms for which one that has expired is told from one that never was
-OURS = frozenset(
-    {"response_type", "client_id", "redirect_uri", "scope", "state", "code_challenge", "code_challenge_method"}
-)
 DENIED = frozenset({"access_denied", "consent_required", "interaction_required", "login_required"})
 SAID_LENGTH = 300  # characters of what a provider says that are shown
 
@@ -109,17 +106,7 @@ class Authorizations:
             await authorizations.insert(transaction, row)
 
         await self._store.write(action)
-        url: str = prepare_grant_uri(
-            _without_ours(auth_url),
-            oauth2.client_id,
-            "code",
-            redirect_uri=flow.redirect_uri,
-            scope=oauth2.scope,
-            state=state,
-            code_challenge=create_s256_code_challenge(verifier),
-            code_challenge_method="S256",
-        )
-        return url
+        return _grant_url(auth_url, oauth2, flow, state)
 
     async def finish(self, answer: Mapping[str, str]) -> Watch:
         """Take the parameters that the browser came back with; the watch, which has its refresh token now.
@@ -214,11 +201,19 @@ def _interactive(watch: Watch) -> tuple[OAuth2, str]:
     return oauth2, oauth2.auth_url
 
 
-def _without_ours(url: str) -> str:
-    """The URL without those parameters that we set ourselves: none may be there twice (RFC 6749, section 3.1)."""
-    parts = urlsplit(url)
-    kept = [(name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True) if name not in OURS]
-    return urlunsplit(parts._replace(query=urlencode(kept)))
+def _grant_url(auth_url: str, oauth2: OAuth2, flow: Flow, state: str) -> str:
+    """Where the owner is asked. What the URL holds of our own parameters, ours replace (RFC 6749, section 3.1)."""
+    ours = {
+        "redirect_uri": flow.redirect_uri,
+        "state": state,
+        "code_challenge": create_s256_code_challenge(flow.verifier),
+        "code_challenge_method": "S256",
+        **({} if oauth2.scope is None else {"scope": oauth2.scope}),
+    }
+    parts, named = urlsplit(auth_url), {"response_type", "client_id", *ours}
+    kept = [(name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True) if name not in named]
+    begun = urlunsplit(parts._replace(query=urlencode(kept)))
+    return str(prepare_grant_uri(begun, oauth2.client_id, "code", **ours))
 
 
 def _check_issuer(oauth2: OAuth2, issuer: str | None) -> None:

@@ -100,6 +100,22 @@ async def test_the_url_asks_for_a_code_with_pkce_and_keeps_the_providers_own_par
     assert query["code_challenge"] != again["code_challenge"]
 
 
+async def test_a_scope_that_the_url_of_the_provider_brings_stays_unless_the_watch_has_one(service, endpoint):
+    url = "https://login.example.com/auth?scope=from%20url"
+    for scope, asked in ((None, "from url"), ("its own", "its own")):
+        watch = await waiting(service.admin, endpoint, authUrl=url, scope=scope)
+        assert (await begun(service.admin, watch))["scope"] == asked
+
+
+async def test_a_watch_whose_receiver_must_consent_too_is_not_said_to_deliver_already(service, endpoint):
+    watch = await waiting(service.admin, endpoint)
+    await service.admin.patch(watch["selfLink"], {"verification": "webhook-origin"})
+    query = await begun(service.admin, watch)
+    done = await back(service.admin, state=query["state"], code="the-code")
+    assert done.status == 200
+    assert "Its receiver is asked for consent next" in done.text
+
+
 async def test_the_code_is_exchanged_once_and_the_refresh_token_is_sealed(service, endpoint):
     watch = await waiting(service.admin, endpoint)
     query = await begun(service.admin, watch)
