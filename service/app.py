@@ -10,7 +10,7 @@ import asyncio
 import logging
 import os
 import resource
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -41,7 +41,9 @@ from service.delivery.elsewhere import Elsewhere, Shared
 from service.delivery.fanout import FanOut
 from service.delivery.keyring import KeyRing
 from service.delivery.sender import Sender
+from service.delivery.sharing import Sharing
 from service.journal import retention
+from service.model import OAuth2
 from service.replicas import Memory, Others, Replica, Work
 from service.store import replicas, sealed, store
 from service.store.driver import Transaction
@@ -111,7 +113,13 @@ async def _start(
     metrics = Metrics()
     client = await stack.enter_async_context(send.session(guard))
     tokens = await stack.enter_async_context(
-        Tokens(client, clock.now_ms, registrar.keep_refresh_token, registrar.lose_authorization)
+        Tokens(
+            client,
+            clock.now_ms,
+            registrar.keep_refresh_token,
+            registrar.lose_authorization,
+            _sharing(opened, box, registrar.credentials),
+        )
     )
     dispatcher = Dispatcher(
         opened,
@@ -133,10 +141,12 @@ async def _start(
     _add_gauges(metrics, opened, registry, dispatcher, fan_out)
     sources = Sources(opened, box, known, guard.check)
     await sources.declare(declared.load(settings.directory / "sources", os.environ, sources.world()))
-    source_tokens = await stack.enter_async_context(Tokens(client, clock.now_ms, sources.keep_refresh_token))
+    sharing = _sharing(opened, box, sources.credentials)
+    source_tokens = await stack.enter_async_context(
+        Tokens(client, clock.now_ms, sources.keep_refresh_token, sharing=sharing)
+    )
     poller = Poller(opened, sources, Snapshots(opened, intake), Upstream(client, source_tokens, clock.now_ms), known)
-    if part.works:
-        sources.listen(poller)
+    sources.listen(*((poller,) if part.works else ()))
     if replica is not None:
         sources.listen(Others(opened))
         replica.tend(Work(importer, fan_out, *((dispatcher, poller) if part.works else ())))
@@ -195,6 +205,10 @@ async def _join(opened: Store, stack: AsyncExitStack) -> Replica | None:
     await replica.join()
     stack.push_async_callback(replica.leave)
     return replica
+
+
+def _sharing(opened: Store, box: vault.Vault, current: Callable[[str], Awaitable[OAuth2 | None]]) -> Sharing | None:
+    return Sharing(opened, box, current) if opened.is_shared else None
 
 
 def _handoff(opened: Store, dispatcher: Dispatcher, part: Part) -> outbox.Handoff:

@@ -16,8 +16,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Self
 
+from service import errors
 from service.delivery import grants, wire
 from service.delivery.grants import Grant, TokenError
+from service.delivery.sharing import Sharing
 from service.model import BasicAuth, OAuth2
 
 INVALID_GRANT = "invalid_grant"  # RFC 6749, section 5.2: the refresh token expired, was revoked, or is another's
@@ -36,6 +38,7 @@ class Tokens:
     ``clock`` gives milliseconds. ``store_refresh_token(watch_id, refresh_token, former)`` keeps a rotated refresh
     token durably in the place of one of the ``former`` ones; a token whose store fails is not used.
     ``note_loss(watch_id, former)`` is told when the token endpoint does not take the last of ``former`` any more.
+    ``sharing`` is with other processes over the same database; None: there are none.
     """
 
     def __init__(
@@ -44,11 +47,13 @@ class Tokens:
         clock: Callable[[], int],
         store_refresh_token: Callable[[str, str, tuple[str, ...]], Awaitable[None]],
         note_loss: Callable[[str, tuple[str, ...]], Awaitable[None]] | None = None,
+        sharing: Sharing | None = None,
     ) -> None:
         self._client = client
         self._clock = clock
         self._store = store_refresh_token
         self._note_loss = note_loss
+        self._sharing = sharing
         self._accounts: dict[str, _Account] = {}
         self._flights: set[asyncio.Task[Grant | TokenError]] = set()
 
@@ -83,6 +88,7 @@ class Tokens:
         account = self._accounts.get(watch_id)
         if account and account.grant and account.grant.access_token == token:
             account.grant = None
+            account.refused = token
 
     def _account(self, watch_id: str, oauth2: OAuth2) -> _Account:
         account = self._accounts.get(watch_id)
@@ -92,11 +98,25 @@ class Tokens:
 
     async def _fly(self, watch_id: str, account: _Account) -> Grant | TokenError:
         try:
-            return await self._obtain(watch_id, account)
+            if self._sharing is None:
+                return await self._obtain(watch_id, account)
+            return await self._obtain_for_all(self._sharing, watch_id, account)
         except TokenError as error:  # as a value: every waiter may be gone
             return error
         finally:
             account.flight = None
+
+    async def _obtain_for_all(self, sharing: Sharing, watch_id: str, account: _Account) -> Grant:
+        try:
+            async with sharing.alone(watch_id):
+                account.learn(*await sharing.find(watch_id, account.credentials))
+                known = account.grant
+                grant = await self._obtain(watch_id, account)
+                if grant is not known:
+                    await sharing.keep(watch_id, account.credentials, grant)
+                return grant
+        except errors.Unavailable as error:
+            raise TokenError(f"no token while the database cannot be used: {error.detail}") from error
 
     async def _obtain(self, watch_id: str, account: _Account) -> Grant:
         grant = account.grant
@@ -144,6 +164,18 @@ class _Account:
     grant: Grant | None = None
     stored: bool = True  # false while the refresh token above is known to us alone: then the grant is not used
     flight: asyncio.Task[Grant | TokenError] | None = None
+    refused: str | None = None  # the access token that a receiver has refused last
+
+    def learn(self, refresh_token: str | None, grant: Grant | None) -> None:
+        """What is stored, and what another process has obtained; what is not stored yet is newer."""
+        if not self.stored:
+            return
+        if refresh_token is not None and refresh_token != self.credentials.refresh_token:
+            if self.credentials.refresh_token is not None:
+                self.spent.append(self.credentials.refresh_token)
+            self.credentials = replace(self.credentials, refresh_token=refresh_token)
+        if grant is not None and grant.access_token != self.refused:
+            self.grant = grant
 
     def is_for(self, oauth2: OAuth2) -> bool:
         same = oauth2.settings == self.credentials.settings

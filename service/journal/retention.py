@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 
 from service import clock, errors, ids
-from service.store import changes, journal, keptanswers, snapshots
+from service.store import changes, journal, keptanswers, snapshots, tokens
 from service.store.driver import Transaction
 from service.store.store import Store
 
@@ -62,5 +62,6 @@ async def drop(transaction: Transaction, times: Sequence[int]) -> list[int]:
         dropped += await changes.purge(transaction, ids.floor("chg", before), CHUNK)
         if not dropped:
             await snapshots.purge(transaction, before)
+            await tokens.purge(transaction, before)
         results.append(dropped)
     return results

@@ -15,7 +15,7 @@ import asyncio
 import logging
 import re
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -44,12 +44,20 @@ IDLE_TIMEOUT = 10_000  # ms: a process that stops in the middle of a transaction
 LISTENING = 5.0  # seconds between two questions whether the connection that listens still lives
 CHANNEL = "webhook_watch"  # what is told to other processes
 
+SESSION = {
+    "application_name": "webhook-watch",
+    "lock_timeout": str(LOCK_TIMEOUT),
+    "idle_in_transaction_session_timeout": str(IDLE_TIMEOUT),
+    "jit": "off",
+}
+
 # Names of advisory locks: ours among those of others in the same database.
 EVERYTHING = 0x5757_0000_0000_0001  # shared by transactions, held by one that goes alone
 MIGRATION = 0x5757_0000_0000_0002
 
 _CUT = (  # the connection is gone, or going
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,  # it is stopped, starts, or recovers
     OSError,
@@ -79,7 +87,65 @@ _BEGIN = {
     True: f"BEGIN; SELECT pg_advisory_xact_lock({EVERYTHING}); NOTIFY {CHANNEL}, 'alone'",
 }
 _NUMBER = "SELECT CAST(pg_current_xact_id() AS TEXT)"
-_FATE = "SELECT pg_xact_status(CAST($1 AS xid8))"
+_FATE = "SELECT pg_xact_status(CAST(CAST($1 AS TEXT) AS xid8))"
+
+
+class Connections:
+    """Connections to one database, made when they are needed and kept for the next one who does."""
+
+    def __init__(self, url: str, most: int) -> None:
+        self._url = url
+        self._free: list[asyncpg.Connection[Any]] = []
+        self._places = asyncio.Semaphore(most)
+
+    @asynccontextmanager
+    async def borrowed(self) -> AsyncIterator[asyncpg.Connection[Any]]:
+        """One of them, for the time of the block; it is kept unless something has happened to it."""
+        async with self._places:
+            connection = await self._one()
+            is_sound = False
+            try:
+                yield connection
+                is_sound = True
+            except (asyncpg.PostgresError, errors.WatchError, Collision):
+                is_sound = True
+                raise
+            finally:
+                if is_sound and not connection.is_closed() and not connection.is_in_transaction():
+                    self._free.append(connection)
+                else:
+                    connection.terminate()
+
+    async def connect(self) -> asyncpg.Connection[Any]:
+        """A new one, that is not of these. Raises Unavailable."""
+        try:
+            return await asyncpg.connect(
+                self._url,
+                timeout=CONNECT_TIMEOUT,
+                command_timeout=STATEMENT_TIMEOUT,
+                statement_cache_size=STATEMENTS,
+                max_cached_statement_lifetime=0,
+                server_settings=SESSION,
+            )
+        except (*_UNAVAILABLE, asyncpg.PostgresError) as error:  # also one that does not know us any more
+            why = str(error) or type(error).__name__
+            raise errors.Unavailable(f"the database cannot be reached ({why}); nothing was stored") from error
+
+    async def close(self) -> None:
+        """End those that nobody has."""
+        for connection in self._free:
+            try:
+                await connection.close(timeout=CLOSING)
+            except (*_UNAVAILABLE, asyncpg.PostgresError):
+                connection.terminate()
+        self._free.clear()
+
+    async def _one(self) -> asyncpg.Connection[Any]:
+        while self._free:
+            connection = self._free.pop()  # the one that rested least: what it has prepared is in the server's caches
+            if not connection.is_closed():
+                return connection
+        return await self.connect()
 
 
 class PostgresTransaction:
@@ -126,21 +192,20 @@ class PostgresDatabase:
 
     is_shared = True
 
-    def __init__(self, pool: asyncpg.Pool[Any], url: str) -> None:
-        self._pool = pool
-        self._url = url
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
         self.attendant: Attendant | None = None
 
     async def fetch(self, query: Query, params: Params | None = None) -> list[Row]:
         """Rows of a query, from the last committed state."""
         with _translated():
-            async with self._borrowed() as connection:
+            async with self._connections.borrowed() as connection:
                 return await _fetch(connection, query, params)
 
     @asynccontextmanager
     async def transaction(self, *, alone: bool = False) -> AsyncIterator[PostgresTransaction]:
         """See driver.Database."""
-        async with self._borrowed() as connection:
+        async with self._connections.borrowed() as connection:
             transaction = PostgresTransaction(connection)
             try:
                 number = await self._begin(connection, transaction, alone=alone)
@@ -160,7 +225,7 @@ class PostgresDatabase:
         """See driver.Database."""
         statements = ddl(text)
         with _translated():
-            async with self._borrowed() as connection:
+            async with self._connections.borrowed() as connection:
                 try:
                     await connection.execute(f"BEGIN; {statements}\n; COMMIT")
                 except asyncpg.PostgresError as error:
@@ -173,7 +238,7 @@ class PostgresDatabase:
         The first call, with the empty message, says that from now on none is missed.
         """
         with _translated():
-            connection = await asyncpg.connect(self._url, timeout=CONNECT_TIMEOUT, command_timeout=STATEMENT_TIMEOUT)
+            connection = await self._connections.connect()
             try:
                 await connection.add_listener(CHANNEL, lambda _connection, _pid, _channel, message: heard(message))
                 heard("")
@@ -186,7 +251,7 @@ class PostgresDatabase:
     async def notify(self, message: str) -> None:
         """Tell all processes that listen, this one too."""
         with _translated():
-            async with self._borrowed() as connection:
+            async with self._connections.borrowed() as connection:
                 await connection.fetchval("SELECT pg_notify($1, $2)", CHANNEL, message)
 
     def upkeep(self) -> dict[str, Coroutine[Any, Any, None]]:
@@ -196,7 +261,7 @@ class PostgresDatabase:
     @asynccontextmanager
     async def exclusively(self) -> AsyncIterator[None]:
         """See driver.Database: the lock ends with its connection, however that ends."""
-        async with self._borrowed() as connection:
+        async with self._connections.borrowed() as connection:
             with _translated():
                 await connection.execute("SET lock_timeout = 0")
                 await connection.fetch(f"SELECT pg_advisory_lock({MIGRATION})", timeout=MIGRATING)
@@ -204,16 +269,6 @@ class PostgresDatabase:
                 yield
             finally:
                 connection.terminate()  # and with it what it was set to
-
-    @asynccontextmanager
-    async def _borrowed(self) -> AsyncIterator[asyncpg.Connection[Any]]:
-        """A connection of the pool, made if there is room; one that was closed meanwhile is replaced."""
-        with _translated():
-            connection = await self._pool.acquire(timeout=CONNECT_TIMEOUT)
-        try:
-            yield connection
-        finally:
-            await asyncio.shield(self._pool.release(connection))
 
     async def _begin(
         self, connection: asyncpg.Connection[Any], transaction: PostgresTransaction, *, alone: bool
@@ -242,51 +297,44 @@ class PostgresDatabase:
             raise RuntimeError(f"a transaction with a failed statement was committed: {status}")
 
     async def _is_committed(self, number: str) -> bool:
-        """What became of a transaction whose commit was not answered."""
-        async with asyncio.timeout(ASKING):
-            while True:
-                with suppress(*_UNAVAILABLE, errors.Unavailable):
-                    async with self._borrowed() as connection:
-                        fate = await connection.fetchval(_FATE, number)
-                    if fate != "in progress":
-                        return bool(fate == "committed")
-                await asyncio.sleep(PAUSE)
+        """What became of a transaction whose commit was not answered. Raises Unavailable: that cannot be found out."""
+        try:
+            async with asyncio.timeout(ASKING):
+                while (fate := await self._fate(number)) == "in progress":  # noqa: ASYNC110  the server does not call
+                    await asyncio.sleep(PAUSE)
+        except TimeoutError:
+            raise errors.Unavailable("the database went away; it is not known whether this was stored") from None
+        return fate == "committed"
+
+    async def _fate(self, number: str) -> str | None:
+        try:
+            connection = await self._connections.connect()  # those of the others may all wait for the same
+        except errors.Unavailable:
+            return "in progress"
+        try:
+            fate: str | None = await connection.fetchval(_FATE, number)
+        except _UNAVAILABLE:
+            return "in progress"
+        else:
+            return fate
+        finally:
+            connection.terminate()
 
 
 @asynccontextmanager
 async def opened(url: str) -> AsyncIterator[PostgresDatabase]:
     """The database at this URL; ConfigError when it cannot be reached."""
-    pool = asyncpg.create_pool(
-        url,
-        min_size=1,
-        max_size=CONNECTIONS,
-        timeout=CONNECT_TIMEOUT,
-        command_timeout=STATEMENT_TIMEOUT,
-        statement_cache_size=STATEMENTS,
-        max_cached_statement_lifetime=0,
-        max_inactive_connection_lifetime=0,
-        reset=_leave_as_it_is,
-        server_settings={
-            "application_name": "webhook-watch",
-            "lock_timeout": str(LOCK_TIMEOUT),
-            "idle_in_transaction_session_timeout": str(IDLE_TIMEOUT),
-            "jit": "off",
-        },
-    )
+    connections = Connections(url, CONNECTIONS)
     try:
-        await pool
-    except (*_UNAVAILABLE, asyncpg.PostgresError, ValueError) as error:
-        raise errors.ConfigError(
-            f"database.url: {_named(url)} cannot be used: {error or type(error).__name__}"
-        ) from None
+        async with connections.borrowed():
+            pass
+    except (errors.Unavailable, ValueError) as error:
+        why = error.__cause__ or error
+        raise errors.ConfigError(f"database.url: {_named(url)}: {why or type(why).__name__}") from None
     try:
-        yield PostgresDatabase(pool, url)
+        yield PostgresDatabase(connections)
     finally:
-        try:
-            async with asyncio.timeout(CLOSING):
-                await pool.close()
-        except (TimeoutError, *_UNAVAILABLE):
-            pool.terminate()
+        await connections.close()
 
 
 def ddl(text: str) -> str:
@@ -352,7 +400,7 @@ async def _roll_back(connection: asyncpg.Connection[Any]) -> None:
     """Whatever happened to the connection, nothing of it stays."""
     try:
         if not connection.is_closed() and connection.is_in_transaction():
-            await asyncio.shield(connection.execute("ROLLBACK", timeout=CONNECT_TIMEOUT))
+            await connection.execute("ROLLBACK", timeout=CONNECT_TIMEOUT)
     except (*_UNAVAILABLE, asyncpg.PostgresError):
         connection.terminate()
 
@@ -371,10 +419,6 @@ def _translated() -> Iterator[None]:
             raise
         why = str(error) or type(error).__name__
         raise errors.Unavailable(f"the database cannot be used now ({why}); nothing was stored") from error
-
-
-async def _leave_as_it_is(_connection: asyncpg.Connection[Any]) -> None:
-    """Nothing that a borrower does outlives its transaction: there is nothing to reset, and a round trip to spare."""
 
 
 def _named(url: str) -> str:

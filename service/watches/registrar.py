@@ -203,6 +203,11 @@ class Registrar:
             if watch is not None:
                 await self._notices.tell(transaction, watch, event, delivery_id)
 
+    async def credentials(self, watch_id: str) -> OAuth2 | None:
+        """How a watch is authorized, as it is stored now."""
+        watch = await self.stored(self._store, watch_id)
+        return None if watch is None else watch.oauth2
+
     async def keep_refresh_token(self, watch_id: str, refresh_token: str, former: Collection[str]) -> None:
         """Store a rotated refresh token in the place of a former one; durable when this returns.
 

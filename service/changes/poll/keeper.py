@@ -18,7 +18,7 @@ from service.changes.poll.form import Judged, World
 from service.changes.poll.source import Source, Status, StatusReason
 from service.changes.poll.sweep import Stage
 from service.errors import FieldError
-from service.model import Document, Json
+from service.model import Document, Json, OAuth2
 from service.store import keys, sources
 from service.store.driver import Reader, Transaction
 from service.store.sources import SourceRow
@@ -69,9 +69,9 @@ class Sources:
         self._now = now
         self._listeners: list[Listener] = []
 
-    def listen(self, listener: Listener) -> None:
-        """Tell this one of every change."""
-        self._listeners.append(listener)
+    def listen(self, *listeners: Listener) -> None:
+        """Tell these of every change."""
+        self._listeners.extend(listeners)
 
     def world(self) -> World:
         """What a form is judged against, now."""
@@ -164,6 +164,11 @@ class Sources:
                     await self._undeclare(transaction, row)
 
         await self._write(action)
+
+    async def credentials(self, source_id: str) -> OAuth2 | None:
+        """How a source is asked, as it is stored now."""
+        row = await sources.one(self._store, None, source_id)
+        return None if row is None else self.open(row).auth.oauth2
 
     async def keep_refresh_token(self, source_id: str, refresh_token: str, former: Collection[str]) -> None:
         """Store a rotated refresh token in the place of a former one; durable when this returns."""

@@ -12,6 +12,13 @@ CREATE TABLE locks (
     expires BIGINT NOT NULL
 );
 
+-- Access tokens, sealed, that one process has obtained for all. owner: the watch or the source.
+CREATE TABLE tokens (
+    owner      TEXT PRIMARY KEY,
+    sealed     TEXT NOT NULL,
+    good_until BIGINT NOT NULL
+);
+
 -- Whose job it is: should that process end, the job has failed.
 ALTER TABLE jobs ADD COLUMN worker TEXT;
 
