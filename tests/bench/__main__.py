@@ -25,7 +25,8 @@ from tests.bench import meter, processes, report, scenarios
 from tests.bench.scenarios import Bench, Figures
 
 COMPARED = {"accepted": scenarios.accepted, "whole_path": scenarios.whole_path, "drain": scenarios.drain}
-SCENARIOS = (*COMPARED, "latency", "fan_out")
+ALONE = {"fan_out": scenarios.fan_out, "fairness": scenarios.fairness}  # of themselves, not of the ceiling
+SCENARIOS = (*COMPARED, "latency", *ALONE)
 COUNT, QUICK = 10_000, 400  # changes of one scenario
 
 
@@ -85,8 +86,8 @@ async def _round(bench: Bench, chosen: list[str], samples: Samples) -> None:
             whole = samples["whole"][-1] if samples["whole"] else (await scenarios.whole_path(bench))["whole"]
             _keep(await scenarios.latency(bench, whole / 2), samples)
             continue
-        if name == "fan_out":
-            _keep(await scenarios.fan_out(bench), samples)
+        if name in ALONE:
+            _keep(await ALONE[name](bench), samples)
             continue
         figures = await COMPARED[name](bench)
         after = await _ceiling(bench, samples)

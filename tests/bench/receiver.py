@@ -8,6 +8,7 @@ it takes JSON lines, and answers each with one on standard output, the first of 
 ``{"do": "wait", "count": n}``  answers when n have come: the times (ns) of the first and the n-th
 ``{"do": "arrivals"}`` what came: ``{"id/version": time of its first arrival}``
 ``{"do": "departures"}`` the same with the times of the last arrivals
+``{"do": "each"}``     every arrival: ``[["id/version", time], ...]``
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class Receiver:
         if len(self.times) == self._waited:
             self._reached.set()
 
-    async def do(self, command: dict[str, object]) -> dict[str, object]:
+    async def do(self, command: dict[str, object]) -> object:
         match command:
             case {"do": "answer" | "hold" as mode}:
                 self.answering = mode == "answer"
@@ -56,6 +57,8 @@ class Receiver:
                 if len(self.times) < count:
                     await self._reached.wait()
                 return {"first": self.times[0], "last": self.times[count - 1], "count": len(self.times)}
+            case {"do": "each"}:
+                return [[_name(head), at] for at, head in zip(self.times, self.heads, strict=True)]
             case {"do": "departures"}:
                 return {_name(head): at for at, head in zip(self.times, self.heads, strict=True)}
             case {"do": "arrivals"}:

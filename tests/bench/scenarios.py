@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ Figures = dict[str, float]
 
 CONNECTIONS = 64  # of the writer
 CONCURRENCY = 32  # callbacks under way at once: of a watch, and of the ceiling
+HEALTHY = 50  # watches beside the bad ones
 FAN_OUT = 10  # watches that a change of the drain is delivered to
 NEIGHBOURS, NEIGHBOURS_RATE = 400, 50.0  # changes of another tenant meanwhile, and how many of them a second
 WARM_UP = 0.1  # of the open loop's changes, whose latency is not counted
@@ -182,6 +183,60 @@ async def fan_out(bench: Bench) -> Figures:
         "fan_out_neighbour_most": took[-1],
         "fan_out_grew": after.get("peak", 0) - before.get("peak", 0),
     }
+
+
+async def fairness(bench: Bench) -> Figures:
+    """Healthy watches, and then the same beside three whose receivers are bad: how fast, and how late at half of that.
+
+    The rates are of deliveries to healthy receivers, closed loop; the latencies are of each of them, open loop.
+    """
+    changes = max(bench.count // 10, 2 * CONNECTIONS)
+    alone = await _to_healthy(bench, changes, [])
+    rate = alone / HEALTHY / 2  # changes a second
+    async with processes.worker("bad", {}) as bad:
+        ports = (await bad.answer()).values()
+        addresses = [f"http://127.0.0.1:{port}/hooks/accounts" for port in ports]
+        beside = await _to_healthy(bench, changes, addresses)
+        late_alone = await _late_to_healthy(bench, changes, [], rate)
+        late_beside = await _late_to_healthy(bench, changes, addresses, rate)
+    return {
+        "fair_alone": alone,
+        "fair_beside": beside,
+        "fair_rate": beside / alone,
+        "fair_p99_alone": late_alone,
+        "fair_p99_beside": late_beside,
+        "fair_p99": late_beside / late_alone,
+    }
+
+
+async def _to_healthy(bench: Bench, changes: int, bad: Sequence[str]) -> float:
+    """Deliveries a second that healthy receivers get."""
+    async with _neighbours(bench, bad) as service, _load(bench, service, count=changes) as load:
+        run = await _written(load)
+        came = await bench.receiver.ask({"do": "wait", "count": changes * HEALTHY})
+    return changes * HEALTHY / ((came["last"] - run["started"]) / 1e9)
+
+
+async def _late_to_healthy(bench: Bench, changes: int, bad: Sequence[str], rate: float) -> float:
+    """From a write to a healthy receiver, at a fixed rate of changes: the 99th percentile (ms) of its deliveries."""
+    async with _neighbours(bench, bad) as service, _load(bench, service, count=changes, rate=rate) as load:
+        run = await _written(load)
+        await bench.receiver.ask({"do": "wait", "count": changes * HEALTHY})
+        each = await bench.receiver.ask({"do": "each"})
+    counted = dict([*run["sent"].items()][int(changes * WARM_UP) :])
+    took = sorted((at - counted[name]) / 1e6 for name, at in each if name in counted)
+    return took[len(took) * 99 // 100]
+
+
+@asynccontextmanager
+async def _neighbours(bench: Bench, bad: Sequence[str]) -> AsyncIterator[Served]:
+    """A service with healthy watches and some with bad receivers."""
+    with _directory(bench) as directory:
+        async with served.service(directory, WATCH_DELIVERY_SHUTDOWN_GRACE="0") as service:
+            for address in (*bad, *[bench.address] * HEALTHY):
+                await service.watch(address)
+            await bench.receiver.ask({"do": "answer"})
+            yield service
 
 
 @contextmanager
