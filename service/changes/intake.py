@@ -150,14 +150,14 @@ class Intake:
             [key for key in moved if batch.taken.get(key) is not None],
             [(key, owner) for key, owner in moved.items() if owner is not None],
         )
-        await changes.insert(transaction, batch.changes)
+        heavy = await changes.insert(transaction, batch.changes)
         told = [(change, self._registry.match(change)) for change in batch.changes]
         if self._registry.has_fields:
             passed = [(change, self._registry.passed_over(change, heard)) for change, heard in told]
             await changes.note_filtered(
                 transaction, [(change, over.watches, over.ids) for change, over in passed if over is not None]
             )
-        await self._fan_out.tell(transaction, told, batch.now)
+        await self._fan_out.tell(transaction, told, batch.now, heavy)
         transaction.after_commit(lambda: self._observe(batch.changes))
 
 

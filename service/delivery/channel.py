@@ -20,6 +20,7 @@ class Channel:
     waiting: deque[Job] = field(default_factory=deque)  # leased to us, not being sent yet
     running: int = 0  # attempts under way
     unsettled: int = 0  # attempts that have ended, whose outcome is not durable yet
+    heaviness: int = 0  # of the heaviest job that was claimed last; 0: none was yet
     backlog: bool = False  # the table has claimable ones that are due
     is_proven: bool = False  # the last attempt succeeded
     hold_until: int = 0  # nothing is sent before

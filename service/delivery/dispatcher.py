@@ -21,7 +21,7 @@ import asyncio
 import functools
 import heapq
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -42,10 +42,11 @@ from service.values import value
 
 log = logging.getLogger(__name__)
 
-MOST_JOBS = 5000  # in memory at once, all channels together; past it each channel may still hold a few:
-FEWEST_JOBS = 4  # or receivers that never answer would fill the memory and starve the others
+MOST_JOBS = 5000  # in memory at once, by their weights, all channels together; past it each may still hold a few, or
+FEWEST_JOBS = 4  # one that is heavy: else receivers that never answer would fill the memory and starve the others
 CLAIMS_AT_ONCE = 100
-MOST_CLAIMED = 128  # deliveries of a watch that one claim reads
+MOST_CLAIMED = 128  # deliveries of a watch that one claim reads...
+FIRST_CLAIMED = 8  # ...and before it is known how heavy they are
 UNSETTLED = 4  # times the concurrency: outcomes of a channel that may wait to become durable
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds between tries to settle while the database cannot write
 
@@ -127,7 +128,7 @@ class Dispatcher:
     def renounce(self) -> None:
         """Others were given all that is leased to us: forget it. What is under way ends, and changes nothing."""
         for channel in self._channels.values():
-            self._jobs -= len(channel.waiting)
+            self._jobs -= _weight(channel.waiting)
             channel.waiting.clear()
 
     async def stop(self, grace: float) -> None:
@@ -178,7 +179,7 @@ class Dispatcher:
             channel = self._channel(job.watch_id)
             channel.waiting.append(job)
             touched[job.watch_id] = channel
-        self._jobs += len(jobs)
+        self._jobs += _weight(jobs)
         for channel in touched.values():  # after the writer's next transaction has begun, which others wait for
             asyncio.get_running_loop().call_soon(self._called, self._pump, channel)
 
@@ -238,7 +239,7 @@ class Dispatcher:
             claims = []
             for channel in asking:
                 del self._hungry[channel.watch_id]
-                limit = min(self._capacity(channel), MOST_CLAIMED)
+                limit = min(self._capacity(channel), MOST_CLAIMED if channel.heaviness else FIRST_CLAIMED)
                 if limit > 0 and self._may_send(channel):
                     claims.append(self._claim(channel, limit))
             for jobs in await asyncio.gather(*claims):
@@ -248,6 +249,8 @@ class Dispatcher:
         """How many more jobs a channel may take: a receiver that has not answered well gets no more than it can use."""
         most = self._buffer if channel.is_proven else min(self._buffer, 2 * channel.slots)
         room = min(most - channel.held, max(MOST_JOBS - self._jobs, FEWEST_JOBS - channel.held))
+        if channel.heaviness > 1:
+            room = min(room, max((MOST_JOBS - self._jobs) // channel.heaviness, 1 - channel.held))
         if channel.pace is not None:
             room = min(room, channel.pace.ahead - len(channel.waiting))
         return max(0, room)
@@ -259,6 +262,7 @@ class Dispatcher:
             log.warning("cannot claim deliveries: %s", error.detail)
             self.wake(channel.watch_id, self._now() + int(LONGEST_PAUSE * 1000))
             return []
+        channel.heaviness = max((job.weight for job in jobs), default=channel.heaviness)
         channel.backlog = len(jobs) == limit
         if not channel.backlog and next_due is not None:
             self.wake(channel.watch_id, next_due)
@@ -419,7 +423,7 @@ class Dispatcher:
     def _over(self, ended: Ended) -> None:
         """Nothing is left to do for an attempt."""
         ended.channel.unsettled -= 1
-        self._jobs -= 1
+        self._jobs -= ended.settlement.job.weight
         self._open -= 1
         if self._changed is not None and not self._changed.done():
             self._changed.set_result(None)
@@ -500,7 +504,7 @@ class Dispatcher:
         jobs = list(channel.waiting)
         channel.waiting.clear()
         channel.backlog = False
-        self._jobs -= len(jobs)
+        self._jobs -= _weight(jobs)
         if jobs:
             self._spawn(self._give_back(jobs))
         if channel.hold_until > self._now():
@@ -520,6 +524,10 @@ class Dispatcher:
 async def _end_with(error: Exception) -> None:
     """As a task of the dispatcher's group: the process ends, and whoever starts it again loses nothing."""
     raise error
+
+
+def _weight(jobs: Iterable[Job]) -> int:
+    return sum([job.weight for job in jobs])
 
 
 def _is_given_up(settlement: Settlement) -> bool:

@@ -71,7 +71,7 @@ class FanOut:
         """How many changes are being told."""
         return self._open.total()
 
-    async def tell(self, transaction: Transaction, told: Sequence[Told], now: int) -> None:
+    async def tell(self, transaction: Transaction, told: Sequence[Told], now: int, heavy: Collection[str] = ()) -> None:
         """Write the deliveries of changes, or how they will come to be, in the transaction that writes the changes."""
         being_told: Collection[Resource] = self._open
         if transaction.is_shared:  # others may be telling some
@@ -79,7 +79,7 @@ class FanOut:
             being_told = await fanouts.among(transaction, keys) if keys else ()
         if being_told or any(len(recipients) > MOST_AT_ONCE for _, recipients in told):
             told = await self._put_off(transaction, told, being_told)
-        await outbox.enqueue(transaction, told, self._handoff, now)
+        await outbox.enqueue(transaction, told, self._handoff, now, heavy)
 
     async def run(self) -> None:
         """Make the deliveries that were put off, for as long as the service runs."""

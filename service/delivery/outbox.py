@@ -7,7 +7,7 @@ in memory once it is durable, already leased, and never read back; the rest wait
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Sequence
+from collections.abc import Collection, Container, Sequence
 from typing import Protocol
 
 from service import ids
@@ -43,9 +43,16 @@ class Handoff(Protocol):
 
 
 async def enqueue(
-    transaction: Transaction, told: Sequence[tuple[Change, Sequence[Recipient]]], handoff: Handoff, now: int
+    transaction: Transaction,
+    told: Sequence[tuple[Change, Sequence[Recipient]]],
+    handoff: Handoff,
+    now: int,
+    heavy: Collection[str] = (),
 ) -> list[str]:
-    """Write a delivery for each change and recipient; their ids in that order."""
+    """Write a delivery for each change and recipient; their ids in that order.
+
+    Changes that are ``heavy`` (their ids) wait in the table: those who claim there weigh what they take.
+    """
     pairs = [(change, recipient) for change, recipients in told for recipient in recipients]
     if not pairs:
         return []
@@ -60,7 +67,7 @@ async def enqueue(
             behind.add((watch_id, lane))
         if watch_id not in room:
             room[watch_id] = handoff.room(watch_id) if is_active(recipient) else 0
-        handed = not blocked and room[watch_id] > 0
+        handed = not blocked and room[watch_id] > 0 and change.id not in heavy
         room[watch_id] -= int(handed)
         new.append(
             deliveries.NewDelivery(

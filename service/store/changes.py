@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import orjson
 
@@ -12,28 +12,30 @@ from service.store.driver import Row, Transaction
 
 Q = sql.beside(__file__)
 
+UNIT = 16 * 1024  # characters of a change's documents
+HEAVY = 4 * UNIT  # more than this, and many of them must not be in memory at once
 
-async def insert(transaction: Transaction, changes: Sequence[Change]) -> None:
-    """Write changes down."""
-    await transaction.many(
-        Q.insert,
-        [
-            {
-                "id": change.id,
-                "tenant": change.tenant,
-                "type": change.type,
-                "object_id": change.object_id,
-                "event": change.event,
-                "version": change.version,
-                "time": change.time,
-                "source": change.source,
-                "before": _text(change.before),
-                "after": _text(change.after),
-                "diff": orjson.dumps(change.diff).decode(),
-            }
-            for change in changes
-        ],
-    )
+
+async def insert(transaction: Transaction, changes: Sequence[Change]) -> set[str]:
+    """Write changes down; the ids of those that are HEAVY."""
+    rows = [
+        {
+            "id": change.id,
+            "tenant": change.tenant,
+            "type": change.type,
+            "object_id": change.object_id,
+            "event": change.event,
+            "version": change.version,
+            "time": change.time,
+            "source": change.source,
+            "before": _text(change.before),
+            "after": _text(change.after),
+            "diff": orjson.dumps(change.diff).decode(),
+        }
+        for change in changes
+    ]
+    await transaction.many(Q.insert, rows)
+    return {change.id for change, row in zip(changes, rows, strict=True) if _size(row) > HEAVY}
 
 
 async def note_filtered(transaction: Transaction, filtered: Sequence[tuple[Change, int, Sequence[str]]]) -> None:
@@ -76,6 +78,15 @@ def from_row(row: Row) -> Change:
         diff=orjson.loads(row["diff"]),
         source=row["source"],
     )
+
+
+def weight(row: Row) -> int:
+    """What the change in such a row takes in memory, in units of UNIT; 1 at least."""
+    return 1 + _size(row) // UNIT
+
+
+def _size(row: Row | Mapping[str, str | None]) -> int:
+    return len(row["before"] or "") + len(row["after"] or "") + len(row["diff"] or "")
 
 
 def _text(document: Document | None) -> str | None:

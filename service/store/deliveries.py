@@ -55,6 +55,7 @@ class Job:
     attempts: int  # made so far
     single: bool
     body: bytes | None  # as first rendered; None before the first attempt
+    weight: int = 1  # what it takes in memory: see changes.weight
 
 
 @value
@@ -251,6 +252,7 @@ def _job(row: Row) -> Job:
         attempts=row["attempts"],
         single=bool(row["single"]),
         body=None if row["body"] is None else row["body"].encode(),
+        weight=changes.weight(row),
     )
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from service import errors
+from service.delivery.dispatcher import MOST_JOBS
 from service.model import DeliveryStatus
-from service.store import deliveries
+from service.store import changes, deliveries
 from service.store.deliveries import Attempt, Settlement
+from service.store.sql import Query
 from tests.support import running
 from tests.support.receiver import HANG, RESET, Answer, Call, Receiver
 from tests.support.running import Client
@@ -352,3 +354,25 @@ async def test_a_former_encryption_key_may_be_dropped_after_one_start_with_both(
     with pytest.raises(errors.ConfigError, match="secret"):
         async with running.service(tmp_path, WATCH_SECRET_KEY=first):
             pass
+
+
+async def test_of_large_documents_no_more_are_in_memory_than_their_size_allows(
+    service: running.Service, receiver: Receiver
+):
+    gate = asyncio.Event()
+    admin = service.admin
+    await admin.watch(receiver.url, schema={"organization": "${$.id}"}, retry={"timeout": 30})
+    await push(admin, "small", "1")
+    await admin.settled(1)  # a receiver that answers well gets many at once
+    receiver.answers = lambda _call: Answer(200, gate=gate)
+    count, text = 120, "x" * 1_000_000
+    for number in range(count):
+        answer = await admin.put(f"{TYPE}/a{number}", {"id": f"a{number}", "text": text})
+        assert answer.status == 201, answer.text
+    leased = Query("test.leased", "SELECT count(*) FROM deliveries WHERE worker IS NOT NULL")
+    await receiver.wait_for(33)  # one, and all the places
+    most = MOST_JOBS * changes.UNIT // len(text)
+    assert 32 <= (await service.running.services.store.fetch(leased))[0][0] <= most + 1 < count
+    gate.set()
+    await receiver.wait_for(count + 1, timeout=30)
+    await admin.settled(count + 1, seconds=30)
