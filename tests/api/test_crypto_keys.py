@@ -13,11 +13,13 @@ from typing import Any
 
 import jwt
 import pytest
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from tests.support import receivers, running
+from tests.support.receiver import Answer as Answered
 from tests.support.receiver import Receiver
 from tests.support.receivers import signatures, verifies
 from tests.support.running import Answer, Client
@@ -26,6 +28,7 @@ KEYS = "/api/v1/cryptoKeys"
 WATCHES = "/api/v1/watches"
 OURS = "/api/v1/resources/agendize.account"
 JWKS = "/.well-known/jwks.json"
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 VECTORS = json.loads((Path(__file__).parents[1] / "corpus" / "signatures.json").read_text(encoding="utf-8"))
 
 
@@ -108,6 +111,25 @@ async def test_a_published_verifier_in_node_accepts_it_with_the_keys_of_the_key_
     assert result["errorCode"] == "INVALID_SIGNATURE"
 
 
+async def test_the_readme_s_verifier_takes_it_and_nothing_else(admin: Client, receiver: Receiver):
+    old, shared = await made(admin, algorithm="ed25519"), await made(admin)
+    await admin.watch(receiver.url, signature=signed_by(old, shared))
+    new = await rotated(admin, old)
+    call = await told(admin, receiver, 1)
+    (snippet,) = re.findall(r"^```python\n(import base64\n.*?)^```$", README, re.DOTALL | re.MULTILINE)
+    names: dict[str, Any] = {}
+    exec(snippet, names)
+    verify = names["verify"]
+    for key in (old, new):
+        pem = key["publicKeyPem"].encode()
+        verify(pem, call.headers, call.body)
+        for changed in ({"webhook-id": "dlv_other"}, {"webhook-timestamp": "1"}, {"webhook-signature": "v1,AAAA"}):
+            with pytest.raises(InvalidSignature):
+                verify(pem, {**call.headers, **changed}, call.body)
+        with pytest.raises(InvalidSignature):
+            verify(pem, call.headers, call.body + b" ")
+
+
 # Import
 
 
@@ -155,6 +177,19 @@ async def test_no_private_key_is_in_the_database_or_in_the_service_s_own_log(tmp
     secrets = [b64(seed.private_bytes_raw())[:40], *pem.splitlines()[1:2], *p256.decode().splitlines()[1:3]]
     assert not [secret for secret in secrets if secret.encode() in kept]
     assert seed.private_bytes_raw() not in kept
+
+
+async def test_a_private_key_that_a_receiver_repeats_is_masked_in_the_log(admin: Client, receiver: Receiver):
+    seed = b64(bytes(range(32)))
+    key = await made(admin, privateKey=f"whsk_{seed}")
+    receiver.answers = [Answered(500, {"X-Key": f"whsk_{seed}"}, f'{{"key": "whsk_{seed}", "raw": "{seed}"}}'.encode())]
+    await admin.watch(receiver.url, signature=signed_by(key), retry={"schedule": []})
+    await told(admin, receiver, 1)
+    (row,) = await admin.settled(1)
+    seen = await admin.get(f"/api/v1/deliveries/{row['id']}")
+    assert seed not in seen.text
+    assert seen.body["response"]["headers"]["x-key"] == "***"
+    assert json.loads(seen.body["response"]["body"]) == {"key": "***", "raw": "***"}
 
 
 async def test_what_is_stored_of_keys_is_sealed_anew_with_a_new_encryption_key(tmp_path: Path, receiver: Receiver):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +23,7 @@ from tests.support.running import Client
 KEYS = "/api/v1/cryptoKeys"
 WATCHES = "/api/v1/watches"
 OURS = "/api/v1/resources/agendize.account"
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 SCHEME = "http-message-signatures"
 COVERED = ("@method", "@target-uri", "content-digest", "content-type", "webhook-id", "webhook-timestamp")
 ALGORITHMS = {
@@ -115,6 +118,22 @@ async def test_another_key_of_the_same_kind_does_not_verify(admin: Client, recei
     call = await told(admin, receiver)
     with pytest.raises(InvalidSignature):
         verified(receiver, call, {**other, "id": key["id"]})
+
+
+async def test_the_readme_s_verifier_takes_it_and_nothing_else(admin: Client, receiver: Receiver):
+    key = await made(admin, algorithm="ed25519")
+    await admin.watch(f"{receiver.url}/hooks", signature=signed_by(key))
+    call = await told(admin, receiver)
+    (snippet,) = re.findall(r"^```python\n(from datetime .*?)^```$", README, re.DOTALL | re.MULTILINE)
+    given = {
+        "key_id": key["id"],
+        "public_key_pem": key["publicKeyPem"].encode(),
+        "request": Message(call.method, receiver.url + call.path_qs, call.headers),
+        "body": call.body,
+    }
+    exec(snippet, dict(given))
+    with pytest.raises(InvalidSignature):
+        exec(snippet, {**given, "body": b"{}"})
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])

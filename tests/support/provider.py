@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl, urljoin, urlsplit
 
 import aiohttp
 
-from tests.support import npm
+from tests.support import foreign
 
 VERSION = "9.13.3"
 SCRIPT = Path(__file__).with_name("provider.mjs")
@@ -46,9 +46,10 @@ class Provider:
 @contextlib.contextmanager
 def running(redirect_uri: str) -> Iterator[Provider]:
     """Start one that sends browsers to this URI."""
-    library = npm.installed("oidc-provider", VERSION) / "lib" / "index.js"
+    packages = foreign.npm_packages(f"oidc-provider@{VERSION}")
+    library = packages / "node_modules" / "oidc-provider" / "lib" / "index.js"
     with subprocess.Popen(  # its input ends with us, and then so does it
-        [npm.node(), SCRIPT, library, redirect_uri],
+        ["node", SCRIPT, library, redirect_uri],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -13,10 +13,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from tests.support import npm
+from tests.support import foreign
 from tests.support.receiver import Call
 
 TERN = Path(__file__).with_name("tern.mjs")
+TERN_PACKAGE = "@hookflo/tern"
 TERN_VERSION = "4.1.0"
 
 
@@ -39,9 +40,10 @@ def signatures(call: Call) -> list[str]:
 
 async def tern(call: Call, jwks_url: str) -> list[Any]:
     """What npm's @hookflo/tern says of each Ed25519 signature of a callback."""
-    library = await asyncio.to_thread(npm.installed, "@hookflo/tern", TERN_VERSION)
+    packages = await asyncio.to_thread(foreign.npm_packages, f"{TERN_PACKAGE}@{TERN_VERSION}")
+    library = packages / "node_modules" / TERN_PACKAGE
     process = await asyncio.create_subprocess_exec(
-        npm.node(), TERN, library, jwks_url, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+        "node", TERN, library, jwks_url, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
     )
     asked = {"headers": dict(call.headers), "body": base64.b64encode(call.body).decode()}
     said, _ = await process.communicate(json.dumps(asked).encode())
