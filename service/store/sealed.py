@@ -10,12 +10,12 @@ from service.store.driver import Reader, Transaction
 Q = sql.beside(__file__)
 
 CANARY = "canary"
+PORTION = 500  # kept answers that are sealed anew at once
 PLACES = (
     (Q.crypto_keys, Q.save_crypto_keys),
     (Q.watches, Q.save_watches),
     (Q.sources, Q.save_sources),
     (Q.authorizations, Q.save_authorizations),
-    (Q.kept_answers, Q.save_kept_answers),
     (Q.canary, Q.save_canary),
 )
 
@@ -36,3 +36,7 @@ async def seal_anew(transaction: Transaction, again: Callable[[str], str]) -> No
     for find, save in PLACES:
         rows = await transaction.fetch(find)
         await transaction.many(save, [{"id": row["id"], "sealed": again(row["sealed"])} for row in rows])
+    after = ""
+    while rows := await transaction.fetch(Q.kept_answers, {"after": after, "limit": PORTION}):
+        await transaction.many(Q.save_kept_answers, [{"id": row["id"], "sealed": again(row["sealed"])} for row in rows])
+        after = rows[-1]["id"]

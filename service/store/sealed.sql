@@ -22,8 +22,8 @@ SELECT id, sealed FROM authorizations WHERE sealed IS NOT NULL;
 -- name: save_authorizations
 UPDATE authorizations SET sealed = :sealed WHERE id = :id;
 
--- name: kept_answers
-SELECT id, sealed FROM kept_answers;
+-- name: kept_answers  the next ones: there may be many
+SELECT id, sealed FROM kept_answers WHERE id > :after ORDER BY id LIMIT :limit;
 
 -- name: save_kept_answers
 UPDATE kept_answers SET sealed = :sealed WHERE id = :id;
