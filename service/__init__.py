@@ -8,7 +8,8 @@ A change walks through the package one way:
     journal    what happened: the delivery log, its event stream, its retention
 
 ``store`` lies below all of them (one store, thin drivers, SQL beside its typed methods); ``api`` and
-``cli`` stand above; ``app`` puts one running service together. ``model``, ``errors``, ``config``, ``ids``,
+``cli`` stand above; ``app`` puts one running service together. ``receiver`` is the other side, which the demo and
+``listen`` play. ``model``, ``errors``, ``config``, ``ids``,
 ``clock`` and ``jsontext`` are the words that everything shares. No import runs back up.
 """
 

@@ -17,7 +17,7 @@ from service import config
 from service.cli import arrivals, client, given, logs, terminal
 from service.cli.arrivals import Arrival
 from service.cli.terminal import Failure
-from service.receiver import forward, manners, server, verify
+from service.receiver import forward, manners, rfc9421, server, verify
 from service.receiver.callback import Callback
 from service.receiver.forward import Forwarder
 from service.receiver.manners import Manners
@@ -58,7 +58,7 @@ class Verifier(click.ParamType[Key]):
     multiple=True,
     envvar=config.LISTEN_VARIABLE,
     metavar="KEY",
-    help=f"whsec_... or whpk_..., or @FILE; several while keys change.  [env: {config.LISTEN_VARIABLE}]",
+    help=f"whsec_... or whpk_..., or @FILE, which may be PEM; several while keys change.  [env: {config.LISTEN_VARIABLE}]",
 )
 @click.option(
     "--status",
@@ -146,7 +146,7 @@ class Receiver:
             return web.Response(status=error.status, text=error.detail + "\n")
         if request.method == hdrs.METH_OPTIONS:  # a question, which nobody signs
             return await self._consent(request, body)
-        fault = verify.distrust(self.keys, request.headers, body, time.time()) if self.keys else None
+        fault = self._distrust(request, body) if self.keys else None
         attempt = self.manners.count(request.headers.get("webhook-id", ""))
         status = self.manners.answer(attempt, fault)
         note = ""
@@ -158,6 +158,12 @@ class Receiver:
         self._show(Arrival(callback, bool(self.keys), attempt, time.time(), note))
         await asyncio.sleep(self.delay)
         return answer
+
+    def _distrust(self, request: web.BaseRequest, body: bytes) -> str | None:
+        headers, now = request.headers, time.time()
+        if "signature-input" in headers and "webhook-signature" not in headers:
+            return rfc9421.distrust(self.keys, request.method, request.raw_path, headers, body, now)
+        return verify.distrust(self.keys, headers, body, now)
 
     def _show(self, arrival: Arrival) -> None:
         try:

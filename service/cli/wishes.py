@@ -175,6 +175,15 @@ WISHES = (
         "crypto_key",
         keys,
     ),
+    Wish(
+        click.option(
+            "--scheme",
+            type=click.Choice(["standard-webhooks", "http-message-signatures"]),
+            help="How signatures are written.  [default: standard-webhooks]",
+        ),
+        "scheme",
+        _inside("signature", "scheme"),
+    ),
     Wish(click.option("--basic", type=given.TEXT, metavar="USER:PASSWORD", help=f"HTTP Basic; {AT}."), "basic", _basic),
     Wish(
         click.option(

@@ -79,14 +79,19 @@ def test_a_key_of_ones_own_signs_and_is_verified_with_its_other_half(run, shell)
     (shell.directory / "key").write_text("whsk_" + base64.b64encode(private.private_bytes_raw()).decode() + "\n")
     with listening(shell, "--json", "--secret", secret, "--secret", public) as receiver:
         for own in (secret, f"@{shell.directory}/key"):
-            done = run("create", "--type", "agendize.account", "--address", receiver.url, "--secret", own, "--sign")
+            options = ("--secret", own, "--sign")
+            done = run("create", "--type", "agendize.account", "--address", receiver.url, *options)
             assert done.returncode == 0, done.stderr
             assert "whsec_" not in done.stdout
             assert run("test", done.stdout.split()[1]).returncode == 0
-        rows = [json.loads(receiver.stdout.readline()) for _ in range(2)]
+        scheme = ("--scheme", "http-message-signatures", "--method", "PUT")
+        done = run("create", "--type", "agendize.account", "--address", f"{receiver.url}/a?b=1", *options, *scheme)
+        assert run("test", done.stdout.split()[1]).returncode == 0
+        rows = [json.loads(receiver.stdout.readline()) for _ in range(3)]
 
-    assert [row["verified"] for row in rows] == [True, True]
-    assert [row["headers"]["webhook-signature"].partition(",")[0] for row in rows] == ["v1", "v1a"]
+    assert [(row["verified"], row["fault"]) for row in rows] == [(True, None)] * 3
+    assert [row["headers"]["webhook-signature"].partition(",")[0] for row in rows[:2]] == ["v1", "v1a"]
+    assert "signature-input" in rows[2]["headers"]
 
 
 def test_a_key_is_not_left_over_when_its_watch_is_refused(run, served, shell):
@@ -98,7 +103,7 @@ def test_a_key_is_not_left_over_when_its_watch_is_refused(run, served, shell):
     assert "/objectType: " in done.stderr
     assert "POST /api/v1/cryptoKeys was answered 422: /privateKey: " in wrong.stderr
     assert "hunter2" not in wrong.stderr
-    assert len([name for name in names if name.startswith("of watch")]) == 2, "those of the test before this one"
+    assert len([name for name in names if name.startswith("of watch")]) == 3, "those of the test before this one"
 
 
 def everything(served, path):
