@@ -148,8 +148,12 @@ class Replica:
 
     async def _beat(self) -> None:
         asked = self._now()
-        if not await replicas.beat(self._store, self.worker_id):
+        dispatcher = None if self._work is None else self._work.dispatcher
+        others = await replicas.beat(self._store, self.worker_id, works=dispatcher is not None)
+        if others is None:
             await self._begin_anew()
+        elif dispatcher is not None:
+            dispatcher.share(others + 1)
         self._lease.until = asked + replicas.LEASE - replicas.MARGIN
         if self._away:  # it was away from the others, too: let them come back before they are judged
             self._away = False

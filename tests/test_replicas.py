@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from service import clock
 from service.api.services import Part
+from service.delivery import breaker
+from service.delivery.pace import LEEWAY
 from tests.support import running
 from tests.support.receiver import Answer, Call, Receiver
 
@@ -229,3 +232,53 @@ async def test_without_an_encryption_key_of_its_own_no_process_starts_on_postgre
     with pytest.raises(errors.ConfigError, match="set WATCH_SECRET_KEY, to the same text for every process"):
         async with running.service(tmp_path, WATCH_SECRET_KEY=""):
             pass
+
+
+async def test_a_rate_is_divided_among_those_that_deliver(tmp_path: Path, receiver: Receiver):
+    rate, count = 40, 360
+    async with replicas(tmp_path, Part.ALL, Part.ALL, Part.API) as three:
+        await three[0].admin.watch(receiver.url, rateLimit=rate)
+        for number in range(count):
+            await push(three[number % 3], f"a{number}")
+        rows = await three[0].admin.settled(count, seconds=30)
+    sent = sorted(clock.parse_rfc3339(row["sent"]) / 1000 for row in rows)
+    known = [at for at in sent if at > sent[-1] - 5]  # by then each of them knows of the others
+    for index, first in enumerate(known):
+        within = sum(1 for at in known[index:] if at < first + 1)
+        assert within <= rate * 1.05 + 2 * (1 + rate / 2 * LEEWAY / 1000)
+    assert len(known) >= 5 * rate * 0.75
+
+
+async def test_what_one_finds_failing_the_other_spares_as_well(pair, receiver: Receiver):
+    first, second = pair
+    receiver.answers = lambda _call: Answer(500)
+    watch = await first.admin.watch(receiver.url, retry={"schedule": [3600]})
+    for number in range(breaker.PROBED_AFTER):
+        await push(first, f"bad{number}")
+    async with asyncio.timeout(10):
+        while (await second.admin.get(f"/api/v1/watches/{watch['id']}")).body["health"]["state"] != "failing":
+            await asyncio.sleep(0.01)
+    async with receiver_of(second, 30) as other:  # what it was told of the first before these, it knows after them
+        assert len(other.calls) == 30
+    gate = asyncio.Event()
+    receiver.answers = lambda _call: Answer(gate=gate)
+    for number in range(30):
+        await push(pair[number % 2], f"new{number}")
+    await receiver.wait_for(breaker.PROBED_AFTER + 1)
+    async with receiver_of(second, 30):
+        assert len(receiver.calls) <= breaker.PROBED_AFTER + 2, "one at a time, of each"
+    gate.set()
+    await receiver.wait_for(breaker.PROBED_AFTER + 30, timeout=20)
+
+
+@asynccontextmanager
+async def receiver_of(service: running.Service, count: int) -> AsyncIterator[Receiver]:
+    """The receiver of a watch of something else, once it has been told so much."""
+    async with Receiver() as other:
+        watch = await service.admin.watch(other.url, objectType="rinkel.user")
+        for number in range(count):
+            pushed = await service.admin.put(f"/api/v1/resources/rinkel.user/{id(other)}{number}", {"name": "n"})
+            assert pushed.status == 201, pushed.text
+        await other.wait_for(count)
+        await service.admin.delete(f"/api/v1/watches/{watch['id']}")
+        yield other

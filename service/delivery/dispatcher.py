@@ -33,7 +33,7 @@ from service.delivery.channel import Channel
 from service.delivery.pace import Pace
 from service.delivery.recipient import Recipient, Recipients, is_active
 from service.delivery.sender import Sender
-from service.model import HEALTHY, WATCH, DeliveryStatus, Event, StatusReason, Watch
+from service.model import HEALTHY, WATCH, DeliveryStatus, Event, Health, StatusReason, Watch
 from service.store import deliveries, health, store, watches
 from service.store.deliveries import Job, Settlement
 from service.store.driver import Transaction
@@ -87,6 +87,7 @@ class Dispatcher:
         self._buffer = buffer
         self._now = now
         self._channels: dict[str, Channel] = {}
+        self._processes = 1  # that deliver
         self._hungry: dict[str, None] = {}  # watches to claim for, in the order they asked
         self._timers: list[tuple[int, str]] = []
         self._jobs = 0  # in memory
@@ -105,9 +106,6 @@ class Dispatcher:
         for row in await watches.everyone(self._store):
             if row.hold_until > self._now():
                 self._channel(row.id).hold_until = row.hold_until
-        for watch_id, ailing in (await health.ailing(self._store)).items():
-            self._channel(watch_id).health = ailing
-            self._adjust(self._channel(watch_id))
         await self.look()
         try:
             async with asyncio.TaskGroup() as self._group:
@@ -121,9 +119,30 @@ class Dispatcher:
             self._group = None
 
     async def look(self) -> None:
-        """See what waits in the table, whoever has put it there."""
+        """See what waits in the table, and which receivers fail, whoever has written it there."""
+        known = await health.ailing(self._store)
+        for watch_id in known.keys() | {id_ for id_, one in self._channels.items() if breaker.is_failing(one.health)}:
+            self._learn(self._channel(watch_id), known.get(watch_id, HEALTHY))
         for watch_id, due in (await deliveries.backlog(self._store)).items():
             self.wake(watch_id, due)
+
+    def share(self, processes: int) -> None:
+        """So many deliver: each of them keeps to its part of what a watch's rate allows."""
+        if processes != self._processes:
+            self._processes = processes
+            for channel in self._channels.values():
+                if channel.pace is not None:
+                    self._adjust(channel)
+                    self._pump(channel)
+
+    def _learn(self, channel: Channel, found: Health) -> None:
+        """A receiver fails, or does not any more, as an earlier process or another one has seen it."""
+        differs = breaker.is_failing(found) is not breaker.is_failing(channel.health)
+        if differs or found.failures > channel.health.failures:
+            channel.health = found
+        if differs:
+            self._adjust(channel)
+            self._lay_down(channel)
 
     def renounce(self) -> None:
         """Others were given all that is leased to us: forget it. What is under way ends, and changes nothing."""
@@ -306,7 +325,7 @@ class Dispatcher:
     def _adjust(self, channel: Channel) -> None:
         """Send at the watch's rate, and with the caution that its health asks for."""
         recipient = self._recipients.recipient(channel.watch_id)
-        rate = None if recipient is None else recipient.rate
+        rate = None if recipient is None or recipient.rate is None else recipient.rate / self._processes
         channel.slots = 1 if breaker.is_failing(channel.health) else self._concurrency
         channel.pace = paces.changed(channel.pace, rate)
         if channel.turn is not None:
@@ -470,6 +489,7 @@ class Dispatcher:
         findings = await checkup.note(transaction, [item.settlement for item in there], now)
         for watch_id, event in findings.news:
             await self._recipients.tell(transaction, watch_id, event)
+            transaction.after_commit(lambda: self._store.tell(store.EVERYTHING))  # others spare it now, or do no more
         ending = dict.fromkeys(findings.hopeless, StatusReason.FAILING)
         ending |= {item.watch.id: StatusReason.GONE for item in there if item.verdict.gone}
         for watch_id, reason in ending.items():

@@ -51,9 +51,10 @@ async def join(reader: Reader, worker_id: str) -> None:
     await reader.fetch(Q.join, {"id": worker_id, "lease": LEASE})
 
 
-async def beat(reader: Reader, worker_id: str) -> bool:
-    """Live on; False when others have taken this one for dead."""
-    return bool(await reader.fetch(Q.beat, {"id": worker_id, "lease": LEASE}))
+async def beat(reader: Reader, worker_id: str, *, works: bool) -> int | None:
+    """Live on, and say whether this process delivers; how many others do, None when they have taken it for dead."""
+    rows = await reader.fetch(Q.beat, {"id": worker_id, "lease": LEASE, "works": int(works)})
+    return int(rows[0]["others"]) if rows else None
 
 
 async def bury(transaction: Transaction, worker_id: str) -> list[str]:

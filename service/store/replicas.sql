@@ -1,8 +1,10 @@
 -- postgresql: join     this process lives, until then
 INSERT INTO replicas (id, expires) VALUES (:id, CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT) + :lease);
 
--- postgresql: beat     and goes on; no row: others have declared it dead
-UPDATE replicas SET expires = CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT) + :lease WHERE id = :id RETURNING id;
+-- postgresql: beat     and goes on, with so many others that deliver; no row: others have declared it dead
+UPDATE replicas SET expires = CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT) + :lease, works = :works
+WHERE id = :id
+RETURNING (SELECT COUNT(*) FROM replicas AS other WHERE other.works = 1 AND other.id <> :id) AS others;
 
 -- postgresql: bury     those that have not been heard of
 DELETE FROM replicas WHERE id = ANY (ARRAY(
