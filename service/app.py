@@ -98,9 +98,8 @@ async def _start(
 
     access = Access(opened)
     new_key = await access.bootstrap(settings.admin.key)
-    keyring = KeyRing(opened, box)
+    keyring = KeyRing(opened, box, now=now)
     _, revision = await replicas.revisions(opened)
-    await keyring.refresh()
     guard = Guard(settings.egress.allow)
     registry = Registry(
         lambda name, document: detect.in_order(document, known[name].rules) if name in known else document
@@ -108,7 +107,7 @@ async def _start(
     registrar = Registrar(opened, registry, box, keyring, known, guard.check, settings.server.name)
     await registrar.load()
     if replica is not None:
-        replica.remember(Memory(registrar, keyring, access), revision)
+        replica.remember(Memory(registrar, access), revision)
 
     metrics = Metrics()
     client = await stack.enter_async_context(send.session(guard))

@@ -20,7 +20,6 @@ from service.changes.importer import Importer
 from service.changes.poll.poller import Poller
 from service.delivery.dispatcher import Dispatcher
 from service.delivery.fanout import FanOut
-from service.delivery.keyring import KeyRing
 from service.store import deliveries, replicas, sources, store, verifications
 from service.store.driver import Reader, Row, Transaction
 from service.store.store import SharedStore, Store
@@ -37,7 +36,6 @@ class Memory:
     """What this process keeps in memory of what others may write."""
 
     registrar: Registrar
-    keyring: KeyRing
     access: Access
 
 
@@ -203,7 +201,6 @@ class Replica:
         if memory is None:
             return
         if watches > memory.registrar.revision:
-            await memory.keyring.refresh(reader)  # which the watches name
             await memory.registrar.refresh(reader)
         if keys != self._keys:
             memory.access.forget()

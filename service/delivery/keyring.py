@@ -245,11 +245,12 @@ class KeyRing:
         if (former := self._signing.get(signature)) is not None:
             self._gather_use(former)
         named = signature.crypto_key_ids if signature.enabled else ()
+        unknown = [head for head in named if head not in self._lines]
+        if unknown:  # not made ready for good: they come with the next refresh
+            return sign.refusing(f"crypto key {', '.join(unknown)} is not known to this process yet")
         keys = [key for head in named for key in self._lines.signing(head, now)]
         until = min((key.expires for key in keys if key.expires is not None), default=inf)
-        made = sign.signing(keys, signature.scheme, until)
-        if all(head in self._lines for head in named):  # else they come with the next refresh
-            self._signing[signature] = made
+        made = self._signing[signature] = sign.signing(keys, signature.scheme, until)
         return made
 
     def _put(self, key: CryptoKey, revision: int) -> None:

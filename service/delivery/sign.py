@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
 
+from service import errors
 from service.delivery import material, rfc9421, standard
 from service.delivery.outgoing import Outgoing, Write
 from service.model import Algorithm, CryptoKey
@@ -39,6 +40,15 @@ def signing(keys: Sequence[CryptoKey], scheme: str, until: float = inf) -> Signi
     """Make these keys ready to sign in a scheme. Without keys there is an id and a timestamp, and no signature."""
     secrets = frozenset(text for key in keys for text in material.spellings(key))
     return Signing(tuple(keys), SCHEMES[scheme](keys) if keys else unsigned, secrets, until)
+
+
+def refusing(why: str) -> Signing:
+    """What stands for keys that are missing: nothing is sent without the signatures that it should have."""
+
+    def headers(_outgoing: Outgoing) -> dict[str, str]:
+        raise errors.Unavailable(why)
+
+    return Signing((), headers, frozenset())
 
 
 def unsigned(outgoing: Outgoing) -> dict[str, str]:

@@ -88,15 +88,19 @@ class Registrar:
     async def load(self) -> None:
         """Compile what is stored."""
         revision, _ = await replicas.revisions(self._store)
-        for row in await watches.everyone(self._store):
+        rows = await watches.everyone(self._store)
+        await self._keyring.refresh()  # after the watches: every key that they name
+        for row in rows:
             self._registry.adopt(Prepared.of(self._open(row)))
             self._revisions[row.id] = row.revision
         self._revision = revision
 
     async def refresh(self, reader: Reader) -> None:
-        """Take in what other processes have written."""
+        """Take in what other processes have written of watches, and of the keys that they name."""
         newest, _ = await replicas.revisions(reader)
-        for row in await watches.since(reader, self._revision):
+        rows = await watches.since(reader, self._revision)
+        await self._keyring.refresh(reader)  # after the watches: every key that they name
+        for row in rows:
             if row.is_deleted:
                 self._forget(row.id, row.revision)
                 continue

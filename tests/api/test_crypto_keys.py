@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from service import clock
 from tests.support import receivers, running
 from tests.support.receiver import Answer as Answered
 from tests.support.receiver import Receiver
@@ -316,6 +317,25 @@ async def test_a_rotated_key_signs_beside_its_successor_until_the_overlap_is_end
     assert not verifies(old, after)
     assert (await admin.delete(f"{KEYS}/{old['id']}")).status == 204
     assert verifies(new, await told(admin, receiver, 3))
+
+
+async def test_when_the_overlap_is_over_only_the_successor_signs_and_is_published(tmp_path: Path, receiver: Receiver):
+    moment = clock.now_ms()
+    async with running.service(tmp_path, now=lambda: moment) as service:
+        admin = service.admin
+        old = await made(admin, algorithm="ed25519")
+        await admin.watch(receiver.url, signature=signed_by(old))
+        new = await rotated(admin, old, overlap=3600)
+        moment += 3_599_000
+        during = await told(admin, receiver, 1)
+        assert (verifies(new, during), verifies(old, during)) == (True, True)
+        (await admin.delete(f"{KEYS}/{old['id']}")).problem(409)
+        moment += 1_000
+        after = await told(admin, receiver, 2)
+        assert (verifies(new, after), verifies(old, after)) == (True, False)
+        assert await published(admin) == [new["id"]]
+        assert (await shown(admin, old))["watches"] == 0
+        assert (await admin.delete(f"{KEYS}/{old['id']}")).status == 204
 
 
 async def test_a_successor_takes_the_place_of_its_key_in_every_watch(admin: Client, receiver: Receiver):

@@ -10,6 +10,7 @@ import pytest
 from service import errors
 from service.delivery import material
 from service.delivery.keyring import KeyRing
+from service.delivery.outgoing import Outgoing
 from service.model import Algorithm, CryptoKey, Signature
 from service.store import cryptokeys, keys, store
 from service.store.store import Store
@@ -133,13 +134,13 @@ async def test_two_processes_cannot_rotate_the_same_key(opened, ring, vault, tim
         await rotated(opened, other, key, 60)
 
 
-async def test_a_watch_that_is_known_before_its_key_is_signed_for_as_soon_as_the_key_is_known(
-    opened, ring, vault, time
-):
+async def test_nothing_is_sent_unsigned_while_a_key_is_not_known_yet(opened, ring, vault, time):
     other = KeyRing(opened, vault, now=time)
     await other.refresh()
     key = await made(ring)
-    assert signing(other, time, key) == []
+    missing = other.signing(Signature(enabled=True, crypto_key_ids=(key.id,)), time())
+    with pytest.raises(errors.Unavailable, match=key.id):  # and nothing goes out without a signature
+        missing.headers(Outgoing("dlv_1", 1, b"{}", "POST", "https://example.com/", {}))
     await other.refresh()
     assert signing(other, time, key) == [key.id]
 
