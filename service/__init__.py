@@ -9,8 +9,8 @@ A change walks through the package one way:
 
 ``store`` lies below all of them (one store, thin drivers, SQL beside its typed methods); ``api`` and
 ``cli`` stand above; ``app`` puts one running service together. ``receiver`` is the other side, which the demo and
-``listen`` play. ``model``, ``errors``, ``config``, ``ids``,
-``clock`` and ``jsontext`` are the words that everything shares. No import runs back up.
+``listen`` play. ``model``, ``errors``, ``config``, ``ids``, ``clock`` and ``jsontext`` are the words that everything
+shares. No import runs back up.
 """
 
 from importlib.metadata import PackageNotFoundError, version

@@ -16,6 +16,7 @@ from tests.cli.test_listen_command import listening
 
 WISHES = (
     *("--type", "agendize.account", "--object", "acc_1", "--name", "CRM", "--events", "created,updated"),
+    *("--field", "$.email", "--field", "$.tags[*].tag"),
     *("--method", "PUT", "--previous-data", "--header", "X-Key: a:b", "--basic", "me:pass:word"),
     *("--retry", "1,0.5", "--timeout", "3", "--rate-limit", "2.5", "--ordering", "none", "--disabled"),
 )
@@ -50,6 +51,7 @@ def test_every_option_is_a_member_of_the_watch(run):
     assert watch["retry"] == {"schedule": [1, 0.5], "timeout": 3}
     assert watch["rateLimit"] == 2.5
     assert watch["addPreviousData"] is True
+    assert watch["fields"] == ["$.email", "$.tags[*].tag"]
     assert watch["basicAuth"] == {"username": "me"}
     assert watch["secretsSet"] == ["/basicAuth/password", "/httpRequestHeader/X-Key"]
     assert made(run, "--retry", "none")["retry"]["schedule"] == []
