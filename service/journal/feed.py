@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from service.store.feed import START, Place
 
 PORTION = 50  # changes that are read at once
 LARGEST_PAGE = 4 * 1024 * 1024  # characters of documents and diffs, after which a page ends
+LOOK, LOOKS = 0.01, 100  # seconds between two looks whether what began before has ended, and how many there are
 LAG = 10_000  # ms: ids and places may differ in their order by as much, where several processes write
 BEGIN_ANEW = "read the resources as they are now (GET /api/v1/resources/{type}), and go on with the changes since then"
 
@@ -45,6 +47,7 @@ async def page(reader: Reader, tenant: str, wanted: Wanted, after: Place | None,
     Raises:
         Gone: changes behind that place, or after that time, are forgotten.
     """
+    await _settle(reader, tenant)
     kept_from, forgotten_at = await feed.forgotten(reader, tenant)
     start = after
     if start is None:
@@ -55,6 +58,17 @@ async def page(reader: Reader, tenant: str, wanted: Wanted, after: Place | None,
     elif wanted.since is not None and forgotten_at is not None and wanted.since <= forgotten_at:
         raise errors.Gone(f"changes up to {clock.rfc3339(forgotten_at)} are forgotten: {BEGIN_ANEW}")
     return items, more
+
+
+async def _settle(reader: Reader, tenant: str) -> None:
+    """Let what is committed by now come below the horizon: whoever has just written finds it. Not for ever, though."""
+    last = await feed.unsettled(reader, tenant)
+    if last is None:
+        return
+    for _ in range(LOOKS):
+        if await feed.horizon(reader) > last:
+            return
+        await asyncio.sleep(LOOK)
 
 
 async def _place_of(reader: Reader, since: int) -> Place:

@@ -52,6 +52,17 @@ async def page(reader: Reader, tenant: str, filters: Mapping[str, Any], after: P
     return rows
 
 
+async def unsettled(reader: Reader, tenant: str) -> int | None:
+    """The last transaction whose changes of the tenant are committed but not to be read yet; None: all are."""
+    rows = await reader.fetch(Q.unsettled, {"tenant": tenant})
+    return int(rows[0]["tx"]) if rows else None
+
+
+async def horizon(reader: Reader) -> int:
+    """The first transaction that is still under way."""
+    return int((await reader.fetch(Q.horizon))[0]["tx"])
+
+
 async def before(reader: Reader, id_: str) -> Place | None:
     """The place just before the first change whose id is this one or a later one; None when there is none yet."""
     rows = await reader.fetch(Q.first, {"id": id_})

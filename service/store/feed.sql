@@ -13,6 +13,14 @@ LEFT JOIN filtered AS f ON f.change_id = c.id
 WHERE c.tenant = :tenant AND c.event <> 'test' AND +c.tx < (SELECT h.tx FROM horizon AS h) AND @filters@
 ORDER BY c.type, c.object_id, c.version LIMIT :limit;
 
+-- name: unsettled   the last transaction with a change of a tenant that is committed, and not below the horizon yet
+SELECT tx FROM changes
+WHERE tenant = :tenant AND event <> 'test' AND tx >= (SELECT h.tx FROM horizon AS h)
+ORDER BY tx DESC LIMIT 1;
+
+-- name: horizon
+SELECT tx FROM horizon;
+
 -- name: first       the place of the first change from some id on
 SELECT tx, seq FROM changes WHERE id >= :id ORDER BY id LIMIT 1;
 

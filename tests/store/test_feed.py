@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from service.journal import feed as journal_feed
+from service.journal.feed import Wanted
 from service.model import Change, Event
 from service.store import changes, feed, migrate, sqlite
 from service.store.driver import Database, Transaction
@@ -67,6 +71,31 @@ async def test_a_transaction_that_is_committed_later_stands_behind_what_was_seen
         assert [later for _, later in await seen(database, place)] == ["slow 1", "slow 2", "quick"][
             [name for _, name in behind].index(name) + 1 :
         ]
+
+
+async def test_a_reader_waits_a_moment_for_writes_that_began_before_what_is_committed(database: Database):
+    await migrate.migrate(database)
+    if not database.is_shared:
+        return
+
+    async def read() -> list[Any]:
+        items, _ = await journal_feed.page(database, "t", Wanted(), None, 100)
+        return [item.document["objectId"] for item in items]
+
+    async with database.transaction() as slow:
+        await write(slow, "slow")
+        async with database.transaction() as quick:
+            await write(quick, "quick")
+        reading = asyncio.ensure_future(read())
+        await asyncio.sleep(0.05)
+        assert not reading.done()
+    assert await reading == ["slow", "quick"]
+    async with database.transaction() as endless:
+        await write(endless, "endless")
+        async with database.transaction() as quick:
+            await write(quick, "quick 2")
+        assert await read() == ["slow", "quick"]  # nobody waits for ever, and nothing is passed over
+    assert await read() == ["slow", "quick", "endless", "quick 2"]
 
 
 async def test_a_transaction_that_is_rolled_back_leaves_a_gap_that_nobody_waits_for(database: Database):
