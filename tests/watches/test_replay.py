@@ -276,7 +276,27 @@ async def test_with_its_watch_a_replay_ends(admin: Client, receiver: Receiver):
     assert "deleted" in job["detail"]
 
 
-async def test_an_import_cannot_be_canceled_and_strangers_find_neither_job_nor_watch(admin: Client, receiver: Receiver):
+async def test_an_import_that_is_running_cannot_be_canceled(admin: Client):
+    begun, over = asyncio.Event(), asyncio.Event()
+
+    async def lines():
+        yield b'{"id": "a"}\n'
+        begun.set()
+        await over.wait()
+
+    headers = {"Content-Type": "application/x-ndjson"}
+    importing = asyncio.create_task(admin.call("POST", f"{TYPE}/import", data=lines(), headers=headers))
+    await begun.wait()
+    async with asyncio.timeout(10):
+        while not (found := (await admin.get("/api/v1/jobs")).body["items"]):
+            await asyncio.sleep(0.01)
+    refused = await admin.post(f"/api/v1/jobs/{found[0]['id']}/cancel")
+    assert "ends with its stream" in refused.problem(409)["detail"]
+    over.set()
+    assert (await importing).body["state"] == "succeeded"
+
+
+async def test_strangers_find_neither_job_nor_watch_and_agents_may_not_redeliver(admin: Client, receiver: Receiver):
     watch = await failed(admin, receiver, 1)
     job = await redeliver(admin, watch)
     stranger = await admin.key_of("admin", "elsewhere")
