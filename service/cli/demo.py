@@ -38,7 +38,7 @@ NEXT = {
     help="Tell it of a directory of this type that is polled.",
 )
 def demo(once: bool, type_name: str | None) -> int:  # noqa: FBT001  click passes options by name
-    """Tell the whole story: watches are registered, resources change, callbacks arrive and are verified.
+    """Tell the whole story: resources change, callbacks arrive and are verified, a receiver fails and catches up.
 
     The service that plays is the real one, on a temporary directory, and nothing else is touched. Without --type it
     hosts reseller accounts, which are changed through it. With it another service plays the vendor, hosts a collection

@@ -8,6 +8,8 @@
     caller      the public HTTP API, which is all that the story uses
     story       what happens, scene by scene, and what has to come of it
     polled      the same of a directory that is polled
+    outage      a receiver that fails for a while: how it is spared, told of, and made up to
+    teller      what the scenes of all of these need
     screen      how it looks
 
 Nothing here reaches into the service: what the demo can do, every client can.

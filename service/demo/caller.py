@@ -38,7 +38,7 @@ class Answer:
 
 
 class Caller:
-    """A client of one service, with a key."""
+    """A client of one service, with a key or (an empty one) without."""
 
     def __init__(self, session: aiohttp.ClientSession, url: str, key: str, name: str = "") -> None:
         self._session = session
@@ -46,9 +46,13 @@ class Caller:
         self.key = key
         self.name = name  # of the service, where there are several
 
+    def stranger(self) -> Caller:
+        """Somebody without a key, who calls the same service."""
+        return Caller(self._session, self.url, "", self.name)
+
     async def make(self, call: Call) -> Answer:
         """Make a request; Unexpected when it is refused."""
-        options: dict[str, Any] = {"headers": {"Authorization": f"Bearer {self.key}"}}
+        options: dict[str, Any] = {"headers": {"Authorization": f"Bearer {self.key}"} if self.key else {}}
         if call.body is not None:
             options["data"] = json.dumps(call.body).encode()
             options["headers"]["Content-Type"] = call.media_type

@@ -13,11 +13,11 @@ from service.demo.receiver import PATIENCE
 from service.demo.screen import Screen
 from service.demo.script import Script
 from service.demo.stage import Stage
-from service.demo.story import Story
+from service.demo.story import RESIDENTS, Story
+from service.demo.teller import LOOK
 from service.model import Document
 
 INTERVAL, FULL_INTERVAL = 0.5, 1.0  # seconds between two sweeps, and between two that read everything
-LOOK = 0.02  # seconds between two looks at a sweep
 USER = "demo"  # of HTTP Basic
 
 
@@ -25,7 +25,6 @@ class Polled(Story):
     """Everything is written at the directory, and noticed by a sweep."""
 
     truth = "the directory has"
-    residents = 3
 
     def __init__(self, stage: Stage, script: Script, screen: Screen) -> None:
         super().__init__(stage, script, screen)
@@ -46,6 +45,7 @@ class Polled(Story):
         await self._note("it is deleted")
         await self._read_the_source()
         await self._read_the_log()
+        await self._suffer_an_outage()
 
     def _open(self) -> None:
         stage, rtype, screen = self.stage, self.script.rtype, self.screen
@@ -67,11 +67,12 @@ class Polled(Story):
 
     async def _fill(self) -> None:
         script, screen = self.script, self.screen
-        first, *others = script.cast.samples[1 : 1 + self.residents]
-        screen.scene(f"The directory has {self.residents} {script.noun}s already")
-        await self._write_shown(script.create(first))
+        first, *others = script.cast.samples[1 : 1 + RESIDENTS]
+        screen.scene(f"The directory has {RESIDENTS} {script.noun}s already")
+        self.residents.append(await self._write_shown(script.create(first)))
         for sample in others:
-            screen.say(f"  and {self._line(await self._write(script.create(sample)))}")
+            self.residents.append(await self._write(script.create(sample)))
+            screen.say(f"  and {self._line(self.residents[-1])}")
 
     async def _poll(self) -> None:
         stage, rtype, screen = self.stage, self.script.rtype, self.screen
@@ -87,7 +88,7 @@ class Polled(Story):
         self.source = f"/api/v1/sources/{made['id']}"
         screen.expect(stage.directory.key not in str(made), "no answer shows a credential again")
         sweep = await self._note("the baseline")
-        screen.expect(sweep["seen"] == self.residents, f"the first sweep saw the {self.residents} that were there")
+        screen.expect(sweep["seen"] == RESIDENTS, f"the first sweep saw the {RESIDENTS} that were there")
         await self._expect_the_same()
         told = (await stage.caller.get("/api/v1/deliveries"))["items"]
         screen.expect(not told, "it is a silent baseline: nobody is told of what was there before")
@@ -101,7 +102,7 @@ class Polled(Story):
         sweep = await self._swept(after=now)
         self.sweeps.append(("nothing new", sweep))
         counted = [sweep[name] for name in ("seen", "created", "updated", "deleted")]
-        screen.expect(counted == [self.residents + 1, 0, 0, 0], f"the sweep saw all {counted[0]}, and nothing new")
+        screen.expect(counted == [RESIDENTS + 1, 0, 0, 0], f"the sweep saw all {counted[0]}, and nothing new")
 
     async def _delete(self) -> None:
         await super()._delete()

@@ -1,4 +1,4 @@
-"""The receiver of the demo: a few hooks, each with a secret and manners of its own."""
+"""The receiver of the demo: a few hooks, each with a key and manners of its own."""
 
 from __future__ import annotations
 
@@ -23,9 +23,13 @@ class Hook:
     """One address that callbacks are sent to."""
 
     path: str
-    secret: str = ""  # whsec_..., known once the watch is registered
+    key: str = ""  # whsec_... or whpk_..., known once the watch is registered
     basic: tuple[str, str] | None = None  # username and password that it asks for
     manners: Manners = field(default_factory=Manners)
+    refuses: float = 0  # requests that are still answered 503; infinity while it is down
+    takes: float = 0  # seconds to answer
+    under_way: int = 0  # requests that are not answered yet
+    crowd: int = 0  # the most of them at once, when one was refused
     arrived: asyncio.Queue[Callback] = field(default_factory=asyncio.Queue)
 
     async def next(self) -> Callback:
@@ -45,13 +49,20 @@ class Hook:
         """Judge a request, and choose the answer."""
         fault = self._distrust(headers, body)
         attempt = self.manners.count(headers.get("webhook-id", ""))
-        answered = self.manners.answer(attempt, fault) or manners.TAKEN
+        answered = self._refusal() or self.manners.answer(attempt, fault) or manners.TAKEN
         return Callback(method, target, headers, body, fault, answered)
+
+    def _refusal(self) -> int | None:
+        if self.refuses <= 0:
+            return None
+        self.refuses -= 1
+        self.crowd = max(self.crowd, self.under_way)
+        return manners.FAILING
 
     def _distrust(self, headers: Mapping[str, str], body: bytes) -> str | None:
         if self.basic is not None and headers.get("authorization") != BasicAuth(*self.basic, "utf-8").encode():
             return "wrong credentials"
-        return verify.distrust((verify.key(self.secret),), headers, body, time.time())
+        return verify.distrust((verify.key(self.key),), headers, body, time.time())
 
 
 @asynccontextmanager
@@ -63,8 +74,12 @@ async def opened(*hooks: Hook) -> AsyncIterator[str]:
         hook = by_path.get(request.path)
         if hook is None:
             return web.Response(status=404)
-        callback = hook.take(request.method, request.path_qs, request.headers, await server.body(request))
+        body = await server.body(request)
+        hook.under_way += 1
+        callback = hook.take(request.method, request.path_qs, request.headers, body)
         hook.arrived.put_nowait(callback)
+        await asyncio.sleep(hook.takes)
+        hook.under_way -= 1
         return web.Response(status=callback.answered)
 
     async with server.opened(handle) as url:

@@ -24,6 +24,7 @@ HEADERS = ("webhook-id", "webhook-timestamp", "webhook-signature", "authorizatio
 STATUS = {"succeeded": "green", "failed": "bold red", "canceled": "magenta", "pending": "yellow"}
 SWEEP = {"completed": "green", "failed": "bold red"}
 COUNTS = {"seen": "seen", "new": "created", "changed": "updated", "gone": "deleted", "held": "heldDeletions"}
+BAR = 30  # characters of a whole bar
 LAST = 8  # characters of an id by which it is known among others
 
 
@@ -60,6 +61,10 @@ class Screen:
         if call.body is not None:
             self._console.print(Padding(Layout(call.body), (0, 0, 0, 4)))
         self._console.print(Text.assemble("← ", (answer.phrase, "green")))
+
+    def part(self, name: str, value: Document) -> None:
+        """What counts of an answer."""
+        self._console.print(Padding(Group(Text(name, "bold"), Layout(value)), (0, 0, 0, 4)))
 
     def callback(self, who: str, callback: Callback, *parts: RenderableType) -> None:
         """A callback, whole: what it was, whether it is to be believed, and the parts of its body."""
@@ -100,7 +105,7 @@ class Screen:
             table.add_row(
                 f"{datetime.fromisoformat(row['sent']):%H:%M:%S}",
                 row["objectEvent"],
-                f"…{row['objectId'][-LAST:]}",
+                last(row["objectId"]),
                 row["watch"]["name"],
                 Text(row["status"], STATUS[row["status"]]),
                 str(row["response"]["statusCode"] or ""),
@@ -122,6 +127,29 @@ class Screen:
             )
         self._console.print(table)
 
+    def attempts(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """What each delivery was answered, attempt by attempt."""
+        table = _table(("resource", "status", "reason", "answers"), ("attempts",))
+        for row in rows:
+            table.add_row(
+                last(row["objectId"]),
+                Text(row["status"], STATUS[row["status"]]),
+                row["reason"],
+                " ".join(str(attempt["response"]["statusCode"]) for attempt in row["attempts"]),
+                str(len(row["attempts"])),
+            )
+        self._console.print(table)
+
+    def progress(self, job: Mapping[str, Any]) -> None:
+        """How far a job is."""
+        done, total = job["done"], job["total"]
+        full = BAR * done // total if total else 0
+        self._console.print(
+            Text.assemble(
+                "  ", ("█" * full, "cyan"), ("░" * (BAR - full), "dim"), f"  {done} of {total}  {job['state']}"
+            )
+        )
+
     def _believed(self, who: str, callback: Callback) -> None:
         if callback.fault is not None:
             self.failed(f"the callback to {who} was not to be believed: {callback.fault}")
@@ -133,6 +161,11 @@ def versions(now: Document, before: Json) -> RenderableType:
         return look.versions(now, before)
     last = Text.assemble(("{…} ", "bold"), (f"the last version, whole: its {len(now)} members as above", "dim"))
     return Group(last, Text.assemble(("previousData ", "bold"), ("the same", "dim")))
+
+
+def last(id_: str) -> str:
+    """By what an id is known among others."""
+    return id_ if len(id_) <= LAST else f"…{id_[-LAST:]}"
 
 
 def _table(texts: tuple[str, ...], numbers: tuple[str, ...]) -> Table:

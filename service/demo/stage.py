@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import aiohttp
@@ -31,11 +32,14 @@ class Stage:
     everything: Hook  # the whole resource, with its previous version and the diff
     shaped: Hook  # what a template makes of it
     audit: Hook  # behind HTTP Basic, and it stumbles: the first attempt of each delivery is answered 503
+    billing: Hook  # is down, as long as the story wants it to be
+    notices: Hook  # hears how the others do
 
     def forget(self) -> None:
         """Drop what has arrived, when nobody looks at it."""
-        for hook in (self.everything, self.shaped, self.audit):
-            hook.forget()
+        for member in fields(self):
+            if isinstance(hook := getattr(self, member.name), Hook):
+                hook.forget()
 
 
 def settings(directory: Path) -> Settings:
@@ -65,7 +69,13 @@ def settings(directory: Path) -> Settings:
 @asynccontextmanager
 async def opened(chosen: Settings, vendor: Settings | None = None) -> AsyncIterator[Stage]:
     """Start the receiver, the vendor if there is one, and the service; stop all of them at the end."""
-    hooks = Hook("/everything"), Hook("/shaped"), Hook("/audit", basic=BASIC, manners=Manners(fail_first=1))
+    hooks = (
+        Hook("/everything"),
+        Hook("/shaped"),
+        Hook("/audit", basic=BASIC, manners=Manners(fail_first=1)),
+        Hook("/billing", refuses=math.inf, takes=0.03),
+        Hook("/notices"),
+    )
     async with AsyncExitStack() as stack:
         hooks_url = await stack.enter_async_context(receiver.opened(*hooks))
         session = await stack.enter_async_context(aiohttp.ClientSession(timeout=PATIENCE))

@@ -5,31 +5,34 @@ from __future__ import annotations
 import asyncio
 import itertools
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from service.demo import screen as look
-from service.demo.caller import Call, Caller, Unexpected
+from service.demo.caller import Unexpected
+from service.demo.outage import Outage
 from service.demo.receiver import Hook
 from service.demo.screen import Screen
 from service.demo.script import Script
 from service.demo.stage import BASIC, Stage
-from service.model import Document, Json
+from service.demo.teller import Teller
+from service.model import Document
 from service.receiver.callback import Callback
 from service.receiver.look import Layout, changes
 
+RESIDENTS = 3  # resources besides the one that the story is about, which stay
 TIME_LIMIT = 60  # seconds for the whole story
 PACE, TURNS = 2.0, 4  # afterwards: seconds between two changes, and updates of one resource
 
 
-class Story:
+class Story(Teller):
     """The scenes, in order; each goes on where the one before has ended."""
 
     truth = "the API answers"  # what a resource is compared with, in words
-    residents = 2  # resources besides the one that the story is about, which stay
 
     def __init__(self, stage: Stage, script: Script, screen: Screen) -> None:
-        self.stage, self.script, self.screen = stage, script, screen
+        super().__init__(stage, script, screen)
         self.current: Document = {}  # the resource that the story is about
+        self.residents: list[Document] = []
 
     async def tell(self) -> None:
         """The whole story; what did not come as it had to is in ``screen.failures``."""
@@ -44,7 +47,7 @@ class Story:
     async def go_on(self) -> None:
         """A change every couple of seconds, for ever: resources come, change and go."""
         script, samples = self.script, self.script.cast.samples
-        for sample in itertools.cycle((samples[0], *samples[1 + self.residents :])):
+        for sample in itertools.cycle((samples[0], *samples[1 + RESIDENTS :])):
             current = await self._write(script.create(sample))
             for turn in range(TURNS):
                 await asyncio.sleep(PACE)
@@ -63,13 +66,14 @@ class Story:
         await self._change_nothing()
         await self._delete()
         await self._read_the_log()
+        await self._suffer_an_outage()
 
     def _open(self) -> None:
         stage, script = self.stage, self.script
         self.screen.title(
             "Webhook Watch",
-            f"One {script.noun} comes, changes and goes; everyone who watches is told. All of it is real: the service "
-            "on a database of its own, a receiver, and HTTP between them.",
+            f"One {script.noun} comes, changes and goes; everyone who watches is told, also a receiver that was "
+            "down for a while. All of it is real: the service on a database of its own, a receiver, and HTTP between them.",
         )
         self.screen.scene("The stage")
         self.screen.facts({"service": stage.caller.url, "receiver": stage.receiver, "type": script.rtype.name})
@@ -94,18 +98,8 @@ class Story:
             "basicAuth": {"username": username, "password": password},
             "retry": {"schedule": [0.2]},
         }
-        await self._watch(stage.audit, audit)
-
-    async def _watch(self, hook: Hook, wishes: Document) -> None:
-        address = self.stage.receiver + hook.path
-        body: Document = {"address": address, **wishes, "signature": {"enabled": True}}
-        watch = await self._call(Call("POST", f"{self.script.rtype.collection}/watch", body))
-        hook.secret = watch["signature"]["secret"]
-        self.screen.expect(
-            hook.secret.startswith("whsec_"), f"{watch['id']}, signed with {hook.secret[:11]}… (shown once)"
-        )
-        if hook.basic is not None:
-            self.screen.expect(BASIC[1] not in str(watch), "no answer shows a password again")
+        watch = await self._watch(stage.audit, audit)
+        screen.expect(password not in str(watch), "no answer shows a password again")
 
     async def _create(self) -> None:
         stage, script, screen = self.stage, self.script, self.screen
@@ -120,9 +114,10 @@ class Story:
 
     async def _create_more(self) -> None:
         stage, script, screen = self.stage, self.script, self.screen
-        screen.say("\nTwo more, in a line each:")
-        for sample in script.cast.samples[1 : 1 + self.residents]:
+        screen.say("\nMore of them, in a line each:")
+        for sample in script.cast.samples[1 : 1 + RESIDENTS]:
             made = await self._write(script.create(sample))
+            self.residents.append(made)
             for hook, who in ((stage.everything, "CRM"), (stage.shaped, script.cast.reader)):
                 screen.brief(who, await hook.next(), self._line(made))
 
@@ -178,27 +173,11 @@ class Story:
         sent = next(row["request"]["headers"] for row in details if row["watch"]["name"] == "Audit")
         screen.expect(sent["authorization"] == "***", "the log shows what was sent, but no credential")
 
+    async def _suffer_an_outage(self) -> None:
+        await Outage(self.stage, self.script, self.screen, self.residents).tell()
+
     async def _let_it_be_noticed(self) -> None:
         """A change is committed together with its deliveries, before its write is answered: nothing is on its way."""
-
-    async def _call(self, call: Call, whom: Caller | None = None) -> Any:
-        whom = whom or self.stage.caller
-        answer = await whom.make(call)
-        self.screen.call(call, answer, whom.name)
-        return answer.body
-
-    async def _write_shown(self, call: Call) -> Document:
-        return await self._whole(await self._call(call, self.stage.directory))
-
-    async def _write(self, call: Call) -> Document:
-        return await self._whole((await self.stage.directory.make(call)).body)
-
-    async def _whole(self, answer: Json) -> Document:
-        """The resource that a write answered with, and what a vendor's answer leaves out of it unless it is asked for."""
-        object_id = quote(self.script.id(self.script.resource(answer)), safe="")
-        item = await self.stage.directory.get(f"/api/v1/resources/{self.script.rtype.name}/{object_id}")
-        resource: Document = item["resource"]
-        return resource
 
     async def _told(self, hook: Hook, who: str) -> tuple[Callback, Document]:
         """The next callback of the hook, and the resource in its body."""
@@ -215,18 +194,7 @@ class Story:
         right = callback.headers["ce-type"] == name and callback.headers["ce-sequence"] == sequence
         self.screen.expect(right, f"the event is {name}, version {version}")
 
-    def _line(self, resource: Document) -> str:
-        return f"…{self.script.id(resource)[-look.LAST :]}  {self.script.called(resource)}".rstrip()
-
     async def _deliveries(self) -> list[Any]:
         query = urlencode({"limit": 500, "objectId": self.script.id(self.current)})
         page = await self.stage.caller.get(f"/api/v1/deliveries?{query}")
         return list(page["items"])
-
-    async def _settled(self) -> list[Any]:
-        """The log, oldest first, once the service has written down how its last callback went."""
-        while True:
-            rows: list[Any] = (await self.stage.caller.get("/api/v1/deliveries?limit=500"))["items"]
-            if not any(row["status"] == "pending" for row in rows):
-                return rows[::-1]
-            await asyncio.sleep(0.02)

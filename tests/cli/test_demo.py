@@ -13,16 +13,34 @@ from tests.cli.conftest import interrupt
 CONFIG = Path(__file__).parents[2] / "config"
 
 
+OUTAGE = 17  # callbacks that are shown of it: 3 to the CRM, 5 notices, 6 when Billing is probed, and 3 again
+MADE_UP = (
+    "it did not wait for Billing, which is still being tried",
+    "each was tried 7 times, then given up",
+    "20 failures in a row, and the breaker opened: one request at a time is sent from now on",
+    "one notice that it is failing now",
+    "one for each delivery that was given up",
+    "one request at a time, until one was taken",
+    "Ops hears that it has recovered",
+    "the breaker is closed",
+    "the job has ended, and everything was taken",
+    "the webhook-ids and the bodies of then: a receiver knows what it has seen",
+)
+
+
 def test_the_story_is_told_and_every_part_of_it_comes_true(shell, tmp_path):
     (tmp_path / "tmp").mkdir()
     done = shell.run("demo", "--once", WATCH_PORT="not a port", WATCH_NONSENSE="1", TMPDIR=str(tmp_path / "tmp"))
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
-    assert done.stdout.count("✓ signature verified") == 11, "10 deliveries, one of them twice"
+    assert done.stdout.count("✓ signature verified") == 13 + OUTAGE, "12 deliveries, one of them twice"
     assert "✗" not in done.stdout
     assert '"Brontë" → "Nicholls"' in done.stdout
-    assert "all 10 deliveries succeeded" in done.stdout
+    assert "all 12 deliveries succeeded" in done.stdout
+    for sentence in MADE_UP:
+        assert f"  ✓ {sentence}\n" in done.stdout
+    assert "all 29 deliveries of this story have succeeded" in done.stdout
     assert "\x1b" not in done.stdout
     assert list((tmp_path / "tmp").iterdir()) == []
     assert sorted(path.name for path in tmp_path.iterdir()) == ["tmp"]
@@ -43,12 +61,14 @@ def test_a_change_of_each_of_the_four_directories_is_polled_and_told(shell, tmp_
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
-    assert done.stdout.count("✓ signature verified") == 7, "6 deliveries, one of them twice"
+    assert done.stdout.count("✓ signature verified") == 7 + OUTAGE, "6 deliveries, one of them twice"
     assert "✗" not in done.stdout
     assert "it is a silent baseline" in done.stdout
     for number, event in enumerate(("created", "updated", "deleted"), 1):
         assert f"✓ the event is {type_name}.{event}, version {number}" in done.stdout
     assert TOLD[type_name] in done.stdout
+    for sentence in MADE_UP:
+        assert f"  ✓ {sentence}\n" in done.stdout
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
@@ -108,6 +128,20 @@ def test_what_does_not_come_true_is_named_and_it_exits_1(shell, tmp_path, option
     assert done.returncode == 1
     assert "webhook-watch: error: demo: no version, no delivery, no callback" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_callback_that_does_not_come_ends_the_story_and_it_exits_1(shell, tmp_path):
+    shutil.copytree(CONFIG, tmp_path / "config")
+    accounts = tmp_path / "config" / "resources" / "agendize.account.json"
+    declared = json.loads(accounts.read_text())
+    declared.setdefault("ignore", []).append("additionalUsers")  # which is what changes while the receiver is down
+    accounts.write_text(json.dumps(declared))
+    done = shell.run("demo", "--once")
+
+    assert done.returncode == 1
+    assert done.stderr == "webhook-watch: error: demo: no callback came to /everything within 10 s\n"
+    assert "A receiver is down" in done.stdout
+    assert "How to go on" not in done.stdout
 
 
 def test_without_once_it_stays_up_and_goes_on_until_it_is_told_to_stop(shell, tmp_path):
