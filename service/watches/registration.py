@@ -229,6 +229,11 @@ def _events(form: Mapping[str, Any], _world: World) -> Iterator[FieldError]:
             yield FieldError(f"/events/{index}", f"must be one of {', '.join(known)}: those are what {kind} tell")
 
 
+def _fields(form: Mapping[str, Any], _world: World) -> Iterator[FieldError]:
+    if form.get("objectType") == WATCH:
+        yield FieldError("/fields", "chooses among updates of resources, and of watches none is told: leave it out")
+
+
 def _oauth2(form: Mapping[str, Any], _world: World) -> Iterator[FieldError]:
     if "basicAuth" in form:
         yield FieldError("/oauth2Auth", "cannot stand beside basicAuth: a request has one authorization; remove one")
@@ -255,6 +260,7 @@ def _keys(form: Mapping[str, Any], world: World) -> Iterator[FieldError]:
 CHECKS: Mapping[str, Callable[[Mapping[str, Any], World], Iterator[FieldError]]] = {
     "objectType": _type,
     "events": _events,
+    "fields": _fields,
     "oauth2Auth": _oauth2,
     secrets.HEADERS: _headers,
     "signature": _keys,

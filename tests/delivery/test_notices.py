@@ -241,6 +241,7 @@ async def test_notices_are_no_changes_of_the_directory(admin, receiver, ear):
         ({"objectType": "agendize.account", "events": ["deleted", "failing"]}, "/events/1", "must be one of created"),
         ({"objectType": "watch", "events": ["disabled", "disabled"]}, "/events", "twice"),
         ({"objectType": "watches"}, "/objectType", "did you mean watch?"),
+        ({"objectType": "watch", "fields": ["$.status"]}, "/fields", "leave it out"),
     ],
 )
 async def test_each_kind_of_watch_has_its_own_events(admin, body, pointer, detail):
