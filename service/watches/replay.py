@@ -24,7 +24,7 @@ from service.store.driver import Transaction
 from service.store.jobs import Job, State
 from service.store.replays import Replay
 from service.store.store import Store
-from service.watches import resending
+from service.watches import resending, wanted
 from service.watches.registry import Registry
 from service.watches.resending import Handoff, Running
 
@@ -159,4 +159,4 @@ def _result(watch_id: str, terms: Terms, until: int, counts: Counter[str]) -> Do
 
 
 async def _forget(transaction: Transaction, job_ids: Sequence[str]) -> list[int]:
-    return [await replays.forget(transaction, job_id, resending.WINDOW) for job_id in job_ids]
+    return [await replays.forget(transaction, job_id, wanted.WINDOW) for job_id in job_ids]

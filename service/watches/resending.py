@@ -17,17 +17,16 @@ from service import errors, ids
 from service.model import DeliveryStatus, Ordering
 from service.store import deliveries, fanouts, jobs, replays, resources
 from service.store.deliveries import NewDelivery
-from service.store.driver import Later, Row, Transaction
+from service.store.driver import Later, Transaction
 from service.store.jobs import Job, State
 from service.store.replays import Given, Phase, Replay
 from service.store.store import Store
 from service.watches.registry import Prepared, Registry
+from service.watches.wanted import Wanted
 
 log = logging.getLogger(__name__)
 
 MOST_UNDER_WAY = 16  # deliveries of a replay
-WINDOW = 1000  # rows that are looked through at once
-LATE = 60_000  # ms: a delivery is made no later after its change than this, unless it is in a fan-out
 PAUSE = 0.01  # seconds between two steps at least
 LOOK = 0.2  # seconds after which a replay looks again though nothing was committed
 RETRY = 1.0  # seconds before another try while the database cannot write
@@ -65,6 +64,7 @@ class Running:
         self._handoff = handoff
         self._now = now
         self._replay = found
+        self._wanted = Wanted(found, registry)
         self._found: deque[str] = deque()  # ids that are to be sent next in this phase
         self._looked = found.place  # the last id that was looked at for that
         self._is_through = False  # there are no more in this phase
@@ -95,69 +95,37 @@ class Running:
 
     async def _plan(self) -> None:
         """Count what is to be sent, and note of which changes there are deliveries."""
-        plan = self._replay
-        while plan.missing and await replays.is_telling(self._store, plan.tenant, self._end("chg")):
+        plan, wanted = self._replay, self._wanted
+        while plan.missing and await replays.is_telling(self._store, plan.tenant, wanted.end("chg")):
             await self._store.committed_since(self._store.commits(), LOOK)
         total = 0
-        place = ids.floor("dlv", max(0, (plan.since or 0) - LATE))
-        end = ids.new("dlv", self._now())
-        while rows := await replays.deliveries(self._store, plan.watch_id, place, end, WINDOW):
-            place = rows[-1]["id"]
-            total += sum(self._is_again(row["id"], row["status"]) for row in rows)
+        async for count, change_ids in wanted.deliveries(self._store, ids.new("dlv", self._now())):
+            total += count
             if plan.missing:
-                await insist(self._store, _see, (plan.job_id, [row["change_id"] for row in rows]))
-            await asyncio.sleep(0)
-        place = self._begin("chg")
-        while plan.missing and (
-            rows := await replays.changes(self._store, plan.job_id, place, self._end("chg"), WINDOW)
-        ):
-            place = rows[-1]["id"]
-            total += sum(self._is_missing(row) for row in rows)
+                await insist(self._store, _see, (plan.job_id, change_ids))
+        place: str | None = wanted.begin("chg")
+        while plan.missing and place is not None:
+            found, place = await wanted.following(self._store, Phase.MISSING, place)
+            total += len(found)
             await asyncio.sleep(0)
         await insist(self._store, _planned, (self, total))
 
     async def planned(self, transaction: Transaction, total: int) -> None:
         """All is counted: begin to send."""
         job = await jobs.one(transaction, self._replay.tenant, self._replay.job_id)
-        after = replace(self._replay, phase=Phase.AGAIN, place=self._begin("dlv"))
+        after = replace(self._replay, phase=Phase.AGAIN, place=self._wanted.begin("dlv"))
         if job is not None and await self._take(transaction, after):
             await jobs.save(transaction, replace(job, total=total))
-
-    def _is_again(self, id_: str, status: str) -> bool:
-        return status in self._replay.statuses and self._begin("dlv") <= id_ < self._end("dlv")
-
-    def _is_missing(self, row: Row) -> bool:
-        prepared = self._watch()
-        if prepared is None or row["seen"] is not None:
-            return False
-        watch = prepared.watch
-        return (
-            (row["tenant"], row["type"]) == (watch.tenant, watch.object_type)
-            and watch.object_id in {None, row["object_id"]}
-            and row["event"] in watch.events
-        )
-
-    def _begin(self, kind: str) -> str:
-        return ids.floor(kind, self._replay.since or 0)
-
-    def _end(self, kind: str) -> str:
-        return ids.floor(kind, self._replay.until)
 
     # Sending
 
     async def _look(self) -> None:
         """Find what is to be sent next, unless that is known."""
-        replay = self._replay
         while not (self._found or self._is_through):
-            if replay.phase is Phase.AGAIN:
-                rows = await replays.deliveries(self._store, replay.watch_id, self._looked, self._end("dlv"), WINDOW)
-                self._found.extend(row["id"] for row in rows if self._is_again(row["id"], row["status"]))
-            else:
-                rows = await replays.changes(self._store, replay.job_id, self._looked, self._end("chg"), WINDOW)
-                self._found.extend(row["id"] for row in rows if self._is_missing(row))
-            if rows:
-                self._looked = rows[-1]["id"]
-            self._is_through = not rows
+            found, last = await self._wanted.following(self._store, self._replay.phase, self._looked)
+            self._found.extend(found)
+            self._looked = last or self._looked
+            self._is_through = last is None
 
     async def step(self, transaction: Transaction) -> bool:
         """Hear of what is under way, and send more; False when the replay has ended."""
@@ -177,7 +145,7 @@ class Running:
             return True
         after = replace(replay, under_way=tuple(still), place=taken[-1] if taken else replay.place)
         if through and replay.phase is Phase.AGAIN and replay.missing:
-            after, through = replace(after, phase=Phase.MISSING, place=self._begin("chg")), False
+            after, through = replace(after, phase=Phase.MISSING, place=self._wanted.begin("chg")), False
         if through and not (still or taken):
             await self._end_job(transaction, _counted(job, heard, 0, is_all=True), State.SUCCEEDED, None)
             return False

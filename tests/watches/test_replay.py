@@ -84,6 +84,14 @@ async def test_what_succeeded_is_sent_again_where_that_is_asked_for(admin: Clien
     assert len(await admin.settled(5, query=f"&watchId={other['id']}")) == 5
 
 
+async def test_a_test_that_failed_is_over(admin: Client, receiver: Receiver):
+    receiver.answers = [Answer(500)]
+    watch = await admin.watch(receiver.url)
+    await admin.post(f"/api/v1/watches/{watch['id']}/test")
+    await admin.settled(1)
+    assert (await redeliver(admin, watch))["total"] == 0
+
+
 async def test_what_fails_again_is_counted_as_that_and_not_repeated(admin: Client, receiver: Receiver):
     watch = await failed(admin, receiver, 3)
     receiver.answers = lambda _call: Answer(500)
