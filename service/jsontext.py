@@ -17,7 +17,7 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from enum import Enum
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
@@ -79,6 +79,11 @@ def dumps(value: Json) -> bytes:
 def text(value: Json) -> str:
     """The same as ``dumps``, decoded."""
     return orjson.dumps(value).decode()
+
+
+def written(text: str) -> Json:
+    """A value whose compact JSON is known already: ``dumps`` takes it over as it stands."""
+    return cast(Json, orjson.Fragment(text))
 
 
 def pointer(*tokens: str | int) -> str:

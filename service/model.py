@@ -155,6 +155,13 @@ class Change:
     after: Document | None  # the whole new version; None when deleted
     diff: list[Document]  # RFC 6902 operations with oldValue, from before to after
     source: str  # the type's collection path: the CloudEvents source
+    before_text: str | None = field(default=None, repr=False, compare=False)  # ``before`` as JSON, if it is known
+    after_text: str | None = field(default=None, repr=False, compare=False)  # the same of ``after``
+
+    @property
+    def resource_text(self) -> str | None:
+        """``resource`` as JSON, if it is known: what is stored and sent as it is need not be written twice."""
+        return self.after_text if self.after is not None else self.before_text
 
     @property
     def resource(self) -> Document:

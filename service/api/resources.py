@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from service import access, clock, errors
+from service import access, clock, errors, jsontext
 from service.api import answers, etags
 from service.api.call import Call, page
 from service.changes import operations
@@ -72,7 +72,7 @@ def shown(stored: Stored) -> Document:
         "version": stored.version,
         "updated": clock.rfc3339(stored.updated),
         "deleted": stored.document is None,
-        "resource": stored.document,
+        "resource": None if stored.text is None else jsontext.written(stored.text),
     }
 
 

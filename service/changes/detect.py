@@ -62,6 +62,19 @@ def in_order(document: Document, rules: Rules) -> Document:
     return {name: _normal(member, _rule(rules.order, name)) for name, member in document.items()}
 
 
+def is_change(before: Document, after: Document, operations: Sequence[Document], rules: Rules) -> bool:
+    """``differs``, for who has their diff already: seldom does it touch only members that have rules."""
+    plan = rules.plan
+    if plan is None:
+        return bool(operations)
+    for operation in operations:
+        path = operation["path"]
+        name = path.split("/", 2)[1] if isinstance(path, str) and "~" not in path else None
+        if name and _rule(plan, name) is None:
+            return True
+    return bool(operations) and _differs(before, after, plan)
+
+
 def strip(document: Document, paths: Iterable[Path]) -> Document:
     """The document without the members at these paths: a copy as far as it differs, itself if nothing is there."""
     for path in paths:

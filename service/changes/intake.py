@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from service import clock, errors, ids
+from service import clock, errors, ids, jsontext
 from service.changes import detect, operations
 from service.changes.types import ResourceType
 from service.delivery.fanout import FanOut
@@ -74,8 +74,8 @@ class Draft:
     write: Write
     key: Key
     document: Document | None  # None: it deletes
-    had: set[IdentityKey]  # identities of the resource as it is
-    wanted: set[IdentityKey]  # and as it would be
+    given_up: Collection[IdentityKey]  # identities that the resource would have no more
+    claimed: Collection[IdentityKey]  # and those that it would have besides
 
 
 @dataclass(slots=True)
@@ -221,7 +221,10 @@ def _draft(write: Write, key: Key | None, batch: Batch) -> Draft:
         key = (write.tenant, write.type.name, str(operations.identity(write.type, document)))
     if key is None:
         raise errors.NotFound(f"there is no {write.type.name} without an id")
-    return Draft(write, key, document, _identity_keys(write, key, before), _identity_keys(write, key, document))
+    if before is not None and document is not None and operations.same_identities(write.type, before, document):
+        return Draft(write, key, document, (), ())
+    had, wanted = _identity_keys(write, key, before), _identity_keys(write, key, document)
+    return Draft(write, key, document, had - wanted, wanted - had)
 
 
 async def _look_up(transaction: Transaction, batch: Batch, drafts: Collection[Draft]) -> None:
@@ -231,7 +234,7 @@ async def _look_up(transaction: Transaction, batch: Batch, drafts: Collection[Dr
         there = await resources.load(transaction, ids_made)
         batch.before.update(there)
         batch.current.update(there)
-    unknown = {key for draft in drafts for key in draft.had ^ draft.wanted if key not in batch.owners}
+    unknown = {key for draft in drafts for key in (*draft.given_up, *draft.claimed) if key not in batch.owners}
     if unknown:
         found = await resources.owners(transaction, unknown)
         for key in unknown:
@@ -245,26 +248,25 @@ def _accept(draft: Draft, batch: Batch) -> Written:
     before, after = old.document if old is not None else None, draft.document
     if write.target is None and before is not None:
         raise errors.Conflict(f"{write.type.identity[0]} {object_id!r} belongs to a {type_} already")
-    for key in draft.wanted - draft.had:
+    for key in draft.claimed:
         owner = batch.owners.get(key)
         if owner not in {None, object_id}:
             raise errors.Conflict(f"{key[2]} {key[3]!r} belongs to {type_} {owner} already")
-    if (
-        old is not None
-        and before is not None
-        and after is not None
-        and not detect.differs(before, after, write.type.rules)
-    ):
-        if detect.equal(before, after):
+    difference: list[Document] = []
+    if old is not None and before is not None and after is not None:
+        difference = detect.diff(before, after)
+        if not difference:
             return Written(old, None)
-        # Only what counts for nothing differs: keep what is stored fresh, without a version.
-        batch.current[draft.key] = fresh = replace(old, document=after)
-        return Written(fresh, None)
-    batch.owners.update(dict.fromkeys(draft.had - draft.wanted))
-    batch.owners.update(dict.fromkeys(draft.wanted - draft.had, object_id))
+        if not detect.is_change(before, after, difference, write.type.rules):
+            # Only what counts for nothing differs: keep what is stored fresh, without a version.
+            batch.current[draft.key] = fresh = replace(old, document=after, text=jsontext.text(after))
+            return Written(fresh, None)
+    batch.owners.update(dict.fromkeys(draft.given_up))
+    batch.owners.update(dict.fromkeys(draft.claimed, object_id))
     version = old.version + 1 if old is not None else 1  # a tombstone's versions go on
     origin = old.origin if old is not None and before is not None else write.origin
-    stored = Stored(tenant, type_, object_id, version, origin, batch.now, after)
+    text = None if after is None else jsontext.text(after)
+    stored = Stored(tenant, type_, object_id, version, origin, batch.now, after, text)
     batch.current[draft.key] = stored
     if before is None and write.silent:
         return Written(stored, None, created=True)
@@ -279,8 +281,10 @@ def _accept(draft: Draft, batch: Batch) -> Written:
         time=batch.now,
         before=before,
         after=after,
-        diff=detect.diff(before, after) if event is Event.UPDATED else [],
+        diff=difference,
         source=write.type.collection,
+        before_text=old.text if old is not None else None,
+        after_text=text,
     )
     batch.changes.append(change)
     return Written(stored, change, created=before is None)

@@ -132,6 +132,15 @@ def identities(rtype: ResourceType, document: Document) -> dict[str, str]:
     return {dotted: text for dotted, text in found.items() if text is not None and dotted != rtype.identity[0]}
 
 
+def same_identities(rtype: ResourceType, before: Document, after: Document) -> bool:
+    """Whether both have the very same identities, which is so of nearly all updates."""
+    for path in rtype.identity_paths.values():
+        old, new = members.get(before, path), members.get(after, path)
+        if old is not new and (type(old) is not type(new) or old != new):
+            return False
+    return True
+
+
 def _object(body: Json) -> Document:
     if not isinstance(body, dict):
         raise Invalid.at("", "must be an object: send the resource itself")

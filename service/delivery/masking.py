@@ -44,12 +44,21 @@ def secrets_of(watch: Watch) -> frozenset[str]:
     return frozenset(secret for secret in found if secret)
 
 
+@lru_cache(maxsize=4096)  # what is asked for again and again is the same object, whose hash is known
+def together(some: frozenset[str], others: frozenset[str]) -> frozenset[str]:
+    """The secrets of both."""
+    return some | others
+
+
 def headers(values: Mapping[str, str], secrets: Collection[str], private: Collection[str] = ()) -> dict[str, str]:
     """Headers as the log shows them: credentials and the ``private`` (custom) ones masked whole, the others searched."""
-    hidden = ALWAYS | {name.lower() for name in private}
-    shown = {name: MASK if name.lower() in hidden else value for name, value in values.items()}
-    together = "\n".join(shown.values())  # echoes are rare: so search all at once
-    if secrets and (len(together) >= HEADER_LENGTH or any(secret.run in together for secret in _known(secrets))):
+    hidden = ALWAYS.union(map(str.lower, private)) if private else ALWAYS
+    if hidden.isdisjoint(map(str.lower, values)):
+        shown = dict(values)
+    else:
+        shown = {name: MASK if name.lower() in hidden else value for name, value in values.items()}
+    joined = "\n".join(shown.values())  # echoes are rare: so search all at once
+    if secrets and (len(joined) >= HEADER_LENGTH or any(secret.run in joined for secret in _known(secrets))):
         return {name: mask(value, secrets, cut=len(value) >= HEADER_LENGTH) for name, value in shown.items()}
     return shown
 
@@ -96,7 +105,7 @@ class _Secret:
 
 
 def _known(secrets: Collection[str]) -> tuple[_Secret, ...]:
-    return _prepared(frozenset(secrets))
+    return _prepared(secrets if isinstance(secrets, frozenset) else frozenset(secrets))
 
 
 @lru_cache(maxsize=1024)  # a watch's secrets seldom change, and its attempts are many

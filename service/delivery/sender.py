@@ -144,7 +144,7 @@ class Sender:
 def _record(recipient: Recipient, signing: Signing, exchange: Exchange, outcome: Outcome, started: int) -> Attempt:
     """What the log shows of an attempt, with everything secret masked."""
     watch, request = recipient.watch, exchange.request
-    secrets = recipient.secrets | signing.secrets
+    secrets = masking.together(recipient.secrets, signing.secrets)
     if exchange.token is not None:
         secrets |= {exchange.token}
     return Attempt(

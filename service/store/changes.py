@@ -28,9 +28,9 @@ async def insert(transaction: Transaction, changes: Sequence[Change]) -> set[str
             "version": change.version,
             "time": change.time,
             "source": change.source,
-            "before": _text(change.before),
-            "after": _text(change.after),
-            "diff": orjson.dumps(change.diff).decode(),
+            "before": change.before_text or _text(change.before),
+            "after": change.after_text or _text(change.after),
+            "diff": orjson.dumps(change.diff).decode() if change.diff else "[]",
         }
         for change in changes
     ]
@@ -77,6 +77,8 @@ def from_row(row: Row) -> Change:
         after=_document(row["after"]),
         diff=orjson.loads(row["diff"]),
         source=row["source"],
+        before_text=row["before"],
+        after_text=row["after"],
     )
 
 

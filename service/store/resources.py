@@ -30,6 +30,7 @@ class Stored:
     origin: str  # hosted, pushed or imported: what may delete it
     updated: int
     document: Document | None
+    text: str | None  # the document as JSON
 
     @property
     def key(self) -> Key:
@@ -129,7 +130,7 @@ def _row(stored: Stored) -> dict[str, object]:
         "origin": stored.origin,
         "updated": stored.updated,
         "deleted": int(stored.document is None),
-        "document": None if stored.document is None else orjson.dumps(stored.document).decode(),
+        "document": stored.text,
     }
 
 
@@ -143,4 +144,5 @@ def _stored(row: Row) -> Stored:
         row["origin"],
         row["updated"],
         None if document is None else cast(Document, orjson.loads(document)),
+        document,
     )

@@ -83,7 +83,8 @@ def context(change: Change) -> Context:
 
 
 def _as_it_is(change: Change) -> bytes:
-    return jsontext.dumps(change.resource)
+    text = change.resource_text
+    return jsontext.dumps(change.resource) if text is None else text.encode()
 
 
 def _with_history(change: Change) -> bytes:
