@@ -5,7 +5,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY config config
 COPY service service
 RUN python -m venv /opt/webhook-watch \
- && /opt/webhook-watch/bin/pip install --no-cache-dir .
+ && /opt/webhook-watch/bin/pip install --no-cache-dir ".[postgres]"
 
 FROM python:3.11-slim
 RUN useradd --system --uid 10001 --home-dir /data --create-home watch

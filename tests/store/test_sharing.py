@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 
 import pytest
 
@@ -33,15 +34,16 @@ async def url(postgres_server: Server):
 async def test_who_has_not_been_heard_of_is_buried_once_and_lives_on_only_anew(opened: SharedStore):
     for name in ("one", "two"):
         await replicas.join(opened, name)
-    assert await replicas.beat(opened, "one")
+    assert await replicas.beat(opened, "one", works=True) == 0
+    assert await replicas.beat(opened, "two", works=False) == 1, "others that deliver"
     assert await do(opened, replicas.bury, "two") == []
     await opened.fetch(SILENCE, {"id": "one"})
     assert await do(opened, replicas.bury, "one") == [], "nobody buries himself"
     assert await do(opened, replicas.bury, "two") == ["one"]
     assert await do(opened, replicas.bury, "two") == []
-    assert not await replicas.beat(opened, "one")
+    assert await replicas.beat(opened, "one", works=True) is None
     await do(opened, replicas.leave, "two")
-    assert not await replicas.beat(opened, "two")
+    assert await replicas.beat(opened, "two", works=True) is None
 
 
 async def test_nobody_is_buried_while_a_transaction_of_his_is_open(opened: SharedStore):
@@ -58,7 +60,7 @@ async def test_nobody_is_buried_while_a_transaction_of_his_is_open(opened: Share
         return [await replicas.bury(transaction, "two") for _ in items]
 
     waiting = asyncio.create_task(opened.submit(slow, None))
-    while not (await opened.fetch(Query("test.expired", "SELECT 1 FROM replicas WHERE expires = 0"))):  # noqa: ASYNC110
+    while not (await opened.fetch(Query("test.expired", "SELECT 1 FROM replicas WHERE expires = 0"))):
         await asyncio.sleep(0.01)
     assert await opened.submit(bury, None) == []
     going.set()
@@ -180,6 +182,14 @@ async def test_what_one_tells_all_others_hear_and_it_does_not(opened: SharedStor
             while (store.DELIVERIES, []) not in heard:
                 await asyncio.sleep(0.02)
     assert store.SOURCES not in {topic for topic, _ in heard}
+
+
+async def test_without_its_library_the_start_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "asyncpg", None)
+    monkeypatch.delitem(sys.modules, "service.store.postgres", raising=False)
+    with pytest.raises(errors.ConfigError, match=r"webhook-watch\[postgres\]"):
+        async with store.database("postgresql://watch@127.0.0.1/watch"):
+            pass
 
 
 async def test_a_database_that_cannot_be_reached_stops_the_start_without_showing_its_password():
