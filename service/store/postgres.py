@@ -200,7 +200,10 @@ class PostgresDatabase:
         """Rows of a query, from the last committed state."""
         with _translated():
             async with self._connections.borrowed() as connection:
-                return await _fetch(connection, query, params)
+                try:
+                    return await _fetch(connection, query, params)
+                except _UNFIT:  # what cannot be stored is not found
+                    return []
 
     @asynccontextmanager
     async def transaction(self, *, alone: bool = False) -> AsyncIterator[PostgresTransaction]:

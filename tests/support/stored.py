@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from service import jsontext
 from service.model import Change, DeliveryStatus, Event, Reason
 from service.store import changes, deliveries, keys, watches
 from service.store.deliveries import Attempt, Job, NewDelivery, Settlement
@@ -23,7 +24,9 @@ async def do(store: Store, action: Callable[..., Awaitable[Any]], *values: Any, 
 
 def resource(id_: str, version: int = 1, document: Any = ..., **members: Any) -> Stored:
     document = {"id": id_, "version": version} if document is ... else document
-    return Stored(TENANT, TYPE, id_, version, members.pop("origin", "pushed"), members.pop("updated", NOW), document)
+    text = None if document is None else jsontext.text(document)
+    origin, updated = members.get("origin", "pushed"), members.get("updated", NOW)
+    return Stored(TENANT, TYPE, id_, version, origin, updated, document, text)
 
 
 def change(object_id: str, version: int = 1, *, id_: str | None = None) -> Change:
