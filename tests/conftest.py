@@ -16,10 +16,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--postgresql", action="store_true", help="run every test of the service over PostgreSQL")
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if metafunc.definition.get_closest_marker("databases") and not metafunc.config.getoption("--postgresql"):
+        metafunc.parametrize("over_postgresql", ["sqlite", "postgresql"], indirect=True)
+
+
 @pytest.fixture(autouse=True)
 def over_postgresql(request: pytest.FixtureRequest):
     """With ``--postgresql``, or for a test that is marked so: its service keeps everything in PostgreSQL."""
-    if not (request.config.getoption("--postgresql") or request.node.get_closest_marker("postgresql")):
+    marked = request.node.get_closest_marker("postgresql") is not None or getattr(request, "param", "") == "postgresql"
+    if not (request.config.getoption("--postgresql") or marked):
         yield
         return
     server = request.getfixturevalue("postgres_server")

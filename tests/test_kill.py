@@ -15,6 +15,8 @@ from tests.support.processes import process
 from tests.support.receiver import Answer, Call, Receiver
 from tests.support.running import ADMIN_KEY, Client
 
+pytestmark = pytest.mark.databases
+
 TYPE = "/api/v1/resources/agendize.account"
 
 

@@ -6,10 +6,13 @@ import json
 from pathlib import Path
 
 import jsonpatch
+import pytest
 from standardwebhooks import Webhook
 
 from tests.support.receiver import Receiver
 from tests.support.running import ACCOUNTS, Client
+
+pytestmark = pytest.mark.databases
 
 CORPUS = Path(__file__).parent / "corpus" / "accounts.ndjson"
 
