@@ -188,7 +188,7 @@ async def _start(
 
 
 def _prepare(settings: Settings, part: Part) -> None:
-    _check_sharing(settings, part)
+    check_sharing(settings, part)
     _raise_file_limit()
     # Names are looked up in threads: those that hang must not keep the others waiting.
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(LOOKUPS, thread_name_prefix="lookup"))
@@ -234,7 +234,7 @@ async def _listen(services: Services, part: Part, stack: AsyncExitStack) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _check_sharing(settings: Settings, part: Part) -> None:
+def check_sharing(settings: Settings, part: Part) -> None:
     """What several processes over one database need."""
     if not store.is_postgresql(settings.database.url):
         if part is not Part.ALL:

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 import click
 
-from service import clock, errors
+from service import app, clock, errors
+from service.api.services import Part
 from service.changes import types
 from service.changes.poll import declared
 from service.changes.poll.form import World
@@ -41,6 +42,8 @@ def check(directory: Path | None) -> None:
     with _gathered(faults):
         known = types.load(loaded.resources)
         sources = _sources(loaded, known)
+    with _gathered(faults):
+        app.check_sharing(loaded, Part.ALL)
     with _gathered(faults):
         where, found = terminal.run(_database(loaded))
     if faults:

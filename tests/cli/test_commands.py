@@ -192,3 +192,12 @@ def test_a_file_that_is_no_database_is_named(shell):
         done = shell.call(command)
         assert done.returncode == 1
         assert done.stderr.startswith(f"webhook-watch: error: database {shell.directory}/watch.db: ")
+
+
+def test_check_of_a_postgresql_database_tells_all_that_a_start_would_lack_and_no_password(shell):
+    done = shell.call("check", WATCH_DATABASE_URL="postgresql://watch:hunter2@127.0.0.1:1/watch", WATCH_SECRET_KEY="")
+
+    assert done.returncode == 1
+    assert "set WATCH_SECRET_KEY, to the same text for every process" in done.stderr
+    assert "database.url: postgresql://127.0.0.1/watch: " in done.stderr
+    assert "hunter2" not in done.stderr
