@@ -7,7 +7,7 @@
 
 It knows the grants ``client_credentials`` and ``refresh_token`` (which rotates: a refresh token is good once),
 and the client authentications ``client_secret_basic``, ``client_secret_post`` and ``none``. While its ``gate`` is
-shut it takes requests and does not answer them.
+shut it takes requests and does not answer them; while it is ``broken`` it answers with that status.
 """
 
 from __future__ import annotations
@@ -72,6 +72,7 @@ class AuthServer:
         self.issued: list[str] = []
         self.gate = threading.Event()
         self.gate.set()
+        self.broken: int | None = None
         self._arrived = threading.Condition()
         self._clients: dict[str, Client] = {}
         self._tokens: list[Token] = []
@@ -171,6 +172,8 @@ def _app(state: AuthServer, *, expires_in: int, rotate: bool) -> Flask:
     def token() -> Response:
         state.record(request.form.to_dict())
         state.gate.wait(10)
+        if state.broken is not None:
+            return Response("out of order", status=state.broken)
         return server.create_token_response()
 
     return app
