@@ -14,6 +14,7 @@ from pathlib import Path
 from tests.chaos.fleet import Keeper, Trouble
 from tests.chaos.ledger import Ledger
 from tests.chaos.load import Hook
+from tests.chaos.names import Names
 from tests.support import postgres
 from tests.support.authserver import AuthServer
 from tests.support.receiver import HANG, RESET, Answer
@@ -32,6 +33,7 @@ class World:
     authority: AuthServer
     keepers: Sequence[Keeper]
     trouble: Trouble
+    names: Names
     sqlite: Path | None = None
     disk: Path | None = None  # a small file system that the database is on
     postgresql: postgres.Server | None = None
@@ -89,6 +91,16 @@ async def _refused(world: World) -> AsyncIterator[None]:
     await chosen.stop()
     yield
     await chosen.start()
+
+
+@asynccontextmanager
+async def _nameless(world: World) -> AsyncIterator[None]:
+    """The name of a receiver is not found; there is no connection left that would not need it."""
+    world.names.forget()
+    for hook in world.hooks.values():
+        hook.receiver.close_idle()
+    yield
+    world.names.know()
 
 
 @asynccontextmanager
@@ -207,6 +219,7 @@ FAULTS: Sequence[Fault] = (
     Fault("receivers reset", 3, _answering(RESET)),
     Fault("receivers hang", 3, _answering(HANG)),
     Fault("a receiver is down", 3, _refused),
+    Fault("a name is not found", 3, _nameless, lambda world: world.names.works),
     Fault("the token endpoint answers 500", 3, _token_refused),
     Fault("the token endpoint hangs", 3, _token_hangs),
     Fault("all tokens are revoked", 0.5, _tokens_revoked),

@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -43,8 +44,11 @@ class Trouble:
 class Keeper:
     """Keeps one process running; ``findings`` says when it ended on its own."""
 
-    def __init__(self, directory: Path, database: Path, trouble: Trouble, findings: list[str]) -> None:
+    def __init__(
+        self, directory: Path, database: Path, prefix: Sequence[str], trouble: Trouble, findings: list[str]
+    ) -> None:
         self._directory = directory
+        self._prefix = prefix  # of the command
         self._database = database
         self._trouble = trouble
         self._findings = findings
@@ -128,8 +132,9 @@ class Keeper:
         )
         self.starts += 1
         with self.log.open("ab") as log:
+            command = (*self._prefix, sys.executable, "-m", "service", "serve")
             return await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "service", "serve", cwd=self._directory, env=environ, stdout=log, stderr=log
+                *command, cwd=self._directory, env=environ, stdout=log, stderr=log
             )
 
     async def _become_ready(self, session: aiohttp.ClientSession) -> None:

@@ -23,6 +23,7 @@ from tests.chaos.faults import World
 from tests.chaos.fleet import CONCURRENCY, PATIENCE, Keeper, Reaper, Trouble
 from tests.chaos.ledger import Change, Ledger, Logged, Watch
 from tests.chaos.load import Hook, Load
+from tests.chaos.names import Names
 from tests.support import postgres
 from tests.support.authserver import AuthServer
 from tests.support.receiver import Call
@@ -114,12 +115,13 @@ async def _world(
         url = await server.new_database()
         (directory / "database.url").write_text(url)
     trouble = Trouble()
-    keepers = [Keeper(directory, home, trouble, findings) for _ in range(plan.replicas)]
+    names = Names(directory, *hooks)
+    keepers = [Keeper(directory, home, names.prefix, trouble, findings) for _ in range(plan.replicas)]
     keeping = [asyncio.create_task(keeper.run()) for keeper in keepers]
     stack.push_async_callback(_end, keeping)
     sqlite = None if plan.postgresql else home / "watch.db"
     disk = home if plan.disk else None
-    return World(chance, seen, hooks, authority, keepers, trouble, sqlite, disk, server, url)
+    return World(chance, seen, hooks, authority, keepers, trouble, names, sqlite, disk, server, url)
 
 
 def _bears_a_token(authority: AuthServer):
@@ -176,7 +178,10 @@ async def _register(client: Client, world: World) -> dict[str, str]:
         "unordered": {"retry": STEADY, "ordering": "none"},
         "oauth2": {"retry": STEADY, "oauth2Auth": oauth2},
     }
-    made = {name: await client.watch(hook.receiver.url, **members[name]) for name, hook in world.hooks.items()}
+    addresses = {name: hook.receiver.url for name, hook in world.hooks.items()}
+    if world.names.works:
+        addresses = {name: url.replace("127.0.0.1", name) for name, url in addresses.items()}
+    made = {name: await client.watch(address, **members[name]) for name, address in addresses.items()}
     return {watch["id"]: name for name, watch in made.items()}
 
 
