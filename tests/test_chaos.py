@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos import ledger, run
-from tests.chaos.ledger import Arrival, Change, Ledger, Logged, Said, Watch, Write
+from tests.chaos.ledger import Arrival, Change, Cut, Ledger, Logged, Said, Watch, Write
 
 
 def history(versions: int = 3) -> Ledger:
@@ -21,7 +21,7 @@ def history(versions: int = 3) -> Ledger:
         arrivals=[Arrival("w", "r", number, f"c{number}", f"d{number}", f"m{number}") for number in numbers],
         feed=[Change(f"c{number}", "r", number, f"m{number}") for number in numbers],
         log=[Logged(f"d{number}", "w", f"c{number}", "succeeded", None) for number in numbers],
-        cuts=1,
+        cuts=[Cut(0, 9)],
         in_flight=1,
     )
 
@@ -141,6 +141,15 @@ def test_repeats_are_allowed_as_many_as_were_in_flight_at_the_cuts_and_no_more()
     assert ledger.judge(repeated) == []
     repeated.arrivals.append(repeated.arrivals[-1])
     found(repeated, "2 callbacks came to w again")
+
+
+def test_a_repeat_for_which_nothing_was_cut_is_found():
+    broken = history()
+    broken.arrivals.append(broken.arrivals[-1])
+    broken.cuts = [Cut(0, 2)]
+    found(broken, "d3 came to w again, although it was taken and nothing was cut")
+    broken.cuts = [Cut(4)]
+    found(broken, "d3 came to w again, although it was taken and nothing was cut")
 
 
 def test_a_callback_about_what_never_was_is_found():

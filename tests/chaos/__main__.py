@@ -22,7 +22,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from tests.chaos import run
+from tests.chaos import faults, run
 from tests.support import postgres
 
 MOST_SHOWN = 30  # findings
@@ -35,15 +35,23 @@ MOST_SHOWN = 30  # findings
 @click.option("--database", type=click.Choice(["sqlite", "postgresql"]), default="sqlite", show_default=True)
 @click.option("--replicas", type=click.IntRange(1), help="Processes; default: 1, with PostgreSQL 2.")
 @click.option("--rate", default=50.0, show_default=True, help="Writes a second, all together.")
+@click.option("--fault", multiple=True, type=click.Choice(faults.NAMES), help="This alone (repeatable), not all.")
 @click.option("--disk", is_flag=True, help="Put SQLite on a small file system in memory, and fill it: needs root.")
 def main(
-    minutes: float, kills: int, seed: int | None, database: str, replicas: int | None, rate: float, disk: bool
+    minutes: float,
+    kills: int,
+    seed: int | None,
+    database: str,
+    replicas: int | None,
+    rate: float,
+    fault: tuple[str, ...],
+    disk: bool,
 ) -> None:
     """Run it, and say what came of it."""
     is_postgresql = database == "postgresql"
     if is_postgresql and postgres.find() is None:
         raise click.UsageError(postgres.MISSING)
-    if (disk or (replicas or 1) > 1) and disk is is_postgresql:
+    if (disk and is_postgresql) or ((replicas or 1) > 1 and not is_postgresql):
         raise click.UsageError("--disk is for SQLite, and several replicas are for PostgreSQL")
     plan = run.Plan(
         seed=random.SystemRandom().randrange(1_000_000) if seed is None else seed,
@@ -53,15 +61,16 @@ def main(
         postgresql=is_postgresql,
         replicas=replicas or (2 if is_postgresql else 1),
         disk=disk,
+        faults=fault or faults.NAMES,
     )
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, markup=False, soft_wrap=True)
     directory = Path(tempfile.mkdtemp(prefix="chaos-"))
     console.print(f"seed {plan.seed}, {directory}")
     report = asyncio.run(run.run(plan, directory))
     for name, figure in report.figures.items():
-        console.print(f"{name:>10}  {figure}")
+        console.print(f"{name:>15}  {figure}")
     for finding in report.findings[:MOST_SHOWN]:
-        console.print(f"[red]![/red] {finding}", markup=True)
+        console.print(f"! {finding}", style="red")
     if report.findings:
         console.print(f"{len(report.findings)} violations; seed {plan.seed}; everything is in {directory}")
         sys.exit(1)

@@ -54,7 +54,7 @@ class Fault:
 async def run(world: World, names: Sequence[str], over: asyncio.Event) -> None:
     """One fault after the other, each of them in every turn, in random order."""
     possible = [fault for fault in FAULTS if fault.name in names and fault.can(world)]
-    while not over.is_set():
+    while possible and not over.is_set():
         for fault in world.chance.sample(possible, len(possible)):
             if over.is_set():
                 return
@@ -62,6 +62,11 @@ async def run(world: World, names: Sequence[str], over: asyncio.Event) -> None:
             async with fault.begin(world):
                 await _wait(over, world.chance.uniform(0.2, 1) * fault.lasts)
             await _wait(over, world.chance.uniform(0, 1))
+
+
+def impossible(world: World, names: Sequence[str]) -> list[str]:
+    """What was asked for and cannot be had here."""
+    return [fault.name for fault in FAULTS if fault.name in names and not fault.can(world)]
 
 
 async def _wait(over: asyncio.Event, seconds: float) -> None:
@@ -88,7 +93,9 @@ def _answering(answer: Answer) -> Callable[[World], AbstractAsyncContextManager[
 @asynccontextmanager
 async def _refused(world: World) -> AsyncIterator[None]:
     chosen = world.chance.choice(list(world.hooks.values())).receiver
+    cut = world.ledger.cut()
     await chosen.stop()
+    world.ledger.mend(cut)
     yield
     await chosen.start()
 
@@ -127,10 +134,11 @@ async def _tokens_revoked(world: World) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def _in_trouble(world: World) -> AsyncIterator[None]:
-    if world.postgresql is not None:
-        world.ledger.cuts += len(world.keepers)
+    cuts = [world.ledger.cut() for _ in world.keepers] if world.postgresql is not None else []
     with world.trouble.lasting():
         yield
+    for cut in cuts:
+        world.ledger.mend(cut)
 
 
 @asynccontextmanager

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import aiohttp
 
+from tests.chaos.ledger import Cut, Ledger
 from tests.support import running
 
 PATIENCE = 40.0  # seconds: for a start, and for an end that was asked for
@@ -45,11 +46,19 @@ class Keeper:
     """Keeps one process running; ``findings`` says when it ended on its own."""
 
     def __init__(
-        self, directory: Path, database: Path, prefix: Sequence[str], trouble: Trouble, findings: list[str]
+        self,
+        directory: Path,
+        database: Path,
+        prefix: Sequence[str],
+        ledger: Ledger,
+        trouble: Trouble,
+        findings: list[str],
     ) -> None:
         self._directory = directory
         self._prefix = prefix  # of the command
         self._database = database
+        self._ledger = ledger
+        self._cuts: list[Cut] = []  # after which it is not ready yet
         self._trouble = trouble
         self._findings = findings
         self._is_ending = False
@@ -57,7 +66,6 @@ class Keeper:
         self.port = free_port()
         self.ready = asyncio.Event()
         self.file_limit: int | None = None  # bytes that a file of the process may have
-        self.starts = 0
 
     @property
     def url(self) -> str:
@@ -95,6 +103,7 @@ class Keeper:
             return
         self._is_ending = True
         self.ready.clear()
+        self._cuts.append(self._ledger.cut())
         with suppress(ProcessLookupError):
             process.send_signal(number)
         try:
@@ -130,7 +139,6 @@ class Keeper:
             WATCH_DELIVERY_CONCURRENCY_PER_WATCH=str(CONCURRENCY),
             WATCH_DELIVERY_SHUTDOWN_GRACE="2",
         )
-        self.starts += 1
         with self.log.open("ab") as log:
             command = (*self._prefix, sys.executable, "-m", "service", "serve")
             return await asyncio.create_subprocess_exec(
@@ -143,6 +151,8 @@ class Keeper:
                 async with session.get(f"{self.url}/readyz") as answer:
                     if answer.status == 200:
                         self.ready.set()
+                        while self._cuts:
+                            self._ledger.mend(self._cuts.pop())
                         return
             await asyncio.sleep(0.03)
 

@@ -74,6 +74,14 @@ class Logged:
 
 
 @dataclass(slots=True)
+class Cut:
+    """A process or a receiver ended, or lost its database: what was under way may have to be sent again."""
+
+    began: int  # after so many arrivals
+    ended: int | None = None  # when all was well again; None: never
+
+
+@dataclass(slots=True)
 class Ledger:
     """A whole history."""
 
@@ -82,8 +90,17 @@ class Ledger:
     arrivals: list[Arrival] = field(default_factory=list)  # in the order in which they came
     feed: Sequence[Change] = ()
     log: Sequence[Logged] = ()
-    cuts: int = 0  # how often a process was ended, or lost its connection to a database
+    cuts: list[Cut] = field(default_factory=list)  # of all watches
     in_flight: int = 0  # deliveries of one watch that may be under way, or not settled yet, at one cut
+
+    def cut(self) -> Cut:
+        """Something is cut now."""
+        self.cuts.append(Cut(len(self.arrivals)))
+        return self.cuts[-1]
+
+    def mend(self, cut: Cut) -> None:
+        """All is well again."""
+        cut.ended = len(self.arrivals)
 
 
 def judge(ledger: Ledger) -> list[str]:
@@ -219,10 +236,25 @@ def _ids_are_one_to_one(ledger: Ledger) -> Iterator[str]:
 
 
 def _repeats_are_few(ledger: Ledger) -> Iterator[str]:
-    most = ledger.cuts * ledger.in_flight
+    cuts = len(ledger.cuts)
+    most = cuts * ledger.in_flight
     for watch, times in repeats(ledger).items():
         if times > most:
-            yield f"{times} callbacks came to {watch} again; {ledger.in_flight} in flight at {ledger.cuts} cuts allow {most}"
+            yield f"{times} callbacks came to {watch} again; {ledger.in_flight} in flight at {cuts} cuts allow {most}"
+
+
+def _repeats_have_a_cause(ledger: Ledger) -> Iterator[str]:
+    """Between a callback that was taken and its repeat something was cut."""
+    taken: dict[tuple[str, str], int] = {}
+    for place, arrival in enumerate(ledger.arrivals):
+        if not arrival.taken:
+            continue
+        first = taken.get((arrival.watch, arrival.webhook_id))
+        if first is not None and not any(
+            cut.began <= place and (cut.ended is None or first < cut.ended) for cut in ledger.cuts
+        ):
+            yield f"{arrival.webhook_id} came to {arrival.watch} again, although it was taken and nothing was cut"
+        taken[arrival.watch, arrival.webhook_id] = place
 
 
 CHECKS: Sequence[Callable[[Ledger], Iterator[str]]] = (
@@ -235,4 +267,5 @@ CHECKS: Sequence[Callable[[Ledger], Iterator[str]]] = (
     _order_holds,
     _ids_are_one_to_one,
     _repeats_are_few,
+    _repeats_have_a_cause,
 )
