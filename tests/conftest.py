@@ -8,6 +8,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # tests import tests.support
 
+from service import ids
 from tests.support import postgres, running
 from tests.support.receiver import Receiver
 
@@ -33,6 +34,12 @@ def over_postgresql(request: pytest.FixtureRequest):
     (request.getfixturevalue("tmp_path") / "database.url").write_text(url)
     yield
     asyncio.run(server.drop(url))
+
+
+@pytest.fixture(autouse=True)
+def own_ids(monkeypatch: pytest.MonkeyPatch):
+    """Ids never go back in time, so those of a test whose clock is ahead would be ahead in all that follow."""
+    monkeypatch.setattr(ids, "_last_ms", 0)
 
 
 @pytest.fixture(scope="session")
