@@ -17,7 +17,7 @@ from tests.chaos.load import Hook
 from tests.chaos.names import Names
 from tests.support import postgres
 from tests.support.authserver import AuthServer
-from tests.support.receiver import HANG, RESET, Answer
+from tests.support.receiver import RESET, Answer
 
 ROOM = 64 * 1024  # bytes that are left where files may not grow
 LOCKED = 7.0  # seconds that another one holds the database at the most: the service waits for five
@@ -88,6 +88,17 @@ def _answering(answer: Answer) -> Callable[[World], AbstractAsyncContextManager[
             hook.mood = lambda: None
 
     return begin
+
+
+@asynccontextmanager
+async def _hanging(world: World) -> AsyncIterator[None]:
+    """A receiver does not answer before it is too late."""
+    gate = asyncio.Event()
+    hook = world.chance.choice(list(world.hooks.values()))
+    hook.mood = lambda: Answer(503, gate=gate)
+    yield
+    hook.mood = lambda: None
+    gate.set()
 
 
 @asynccontextmanager
@@ -225,7 +236,7 @@ FAULTS: Sequence[Fault] = (
     Fault("receivers answer 500", 3, _answering(Answer(500))),
     Fault("receivers answer 503, Retry-After", 2, _answering(Answer(503, {"Retry-After": "1"}))),
     Fault("receivers reset", 3, _answering(RESET)),
-    Fault("receivers hang", 3, _answering(HANG)),
+    Fault("a receiver hangs", 6, _hanging),
     Fault("a receiver is down", 3, _refused),
     Fault("a name is not found", 3, _nameless, lambda world: world.names.works),
     Fault("the token endpoint answers 500", 3, _token_refused),

@@ -153,7 +153,13 @@ def _disk(place: Path) -> Iterator[Path]:
 
 @asynccontextmanager
 async def _client(url: str) -> AsyncIterator[Client]:
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=15)) as session:
+    """A client whose refused connection means that nothing was sent.
+
+    With a connection that is kept it would not: aiohttp sends a PUT once more, by itself, when the first one's breaks.
+    """
+    connector = aiohttp.TCPConnector(force_close=True)
+    async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=15)) as session:
+        session._retry_connection = False
         yield Client(session, url, ADMIN_KEY)
 
 
