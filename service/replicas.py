@@ -122,6 +122,8 @@ class Replica:
         while True:
             try:
                 await self._beat()
+                if beats == 0:
+                    self._store.tell(store.REPLICAS)
                 await self._see(everything=beats % LOOK == 0)
                 beats += 1
             except errors.Unavailable as error:
@@ -192,7 +194,8 @@ class Replica:
                 for name in names:
                     dispatcher.wake(name, self._now())
             return
-        self._heard.add(topic)
+        if topic != store.REPLICAS:  # a new one: count at once who is there
+            self._heard.add(topic)
         self._nudge.set()
 
     async def _remember_anew(self, reader: Reader, watches: int, keys: int) -> None:

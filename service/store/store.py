@@ -36,6 +36,7 @@ LONGEST_MESSAGE = 7000  # bytes; PostgreSQL takes 8000
 
 # What processes tell each other: that there is something to look at. What is missed is found by looking anyway.
 EVERYTHING, ALONE, WATCHES, DELIVERIES, FAN_OUTS, SOURCES = "", "alone", "watches", "deliveries", "fan-outs", "sources"
+REPLICAS = "replicas"
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
