@@ -6,9 +6,9 @@ JOIN watch_health AS h ON h.watch_id = k.value;
 -- name: ailing
 SELECT watch_id, failures, since, last_success FROM watch_health WHERE failures > 0;
 
--- name: locked      a write that changes nothing keeps others away until the transaction ends
-UPDATE watch_health SET failures = failures
-WHERE watch_id IN (SELECT k.value FROM json_each(:ids) AS k)
+-- name: locked      a write that changes nothing keeps others away until the transaction ends, from the first one on
+INSERT INTO watch_health (watch_id) SELECT k.value FROM json_each(:ids) AS k WHERE true ORDER BY k.value
+ON CONFLICT (watch_id) DO UPDATE SET failures = watch_health.failures
 RETURNING watch_id, failures, since, last_success;
 
 -- name: save

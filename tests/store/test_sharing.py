@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Sequence
 
 import pytest
 
 from service import errors
-from service.store import deliveries, journal, replicas, resources, store
+from service.model import Health
+from service.store import deliveries, health, journal, replicas, resources, store
 from service.store.driver import Transaction
 from service.store.sql import Query
 from service.store.store import SharedStore
@@ -132,6 +134,20 @@ async def test_who_writes_a_resource_waits_for_who_ends_a_delivery_of_it(opened:
     await opened.submit(end, None)
     await writing
     assert order == ["written", "ended"]
+
+
+async def test_of_two_that_count_a_first_failure_at_once_neither_is_lost(opened: SharedStore):
+    async def count(transaction: Transaction, items: Sequence[None]) -> Sequence[None]:
+        known = await health.locked(transaction, ["w1"])
+        await asyncio.sleep(0.05)  # the other one has begun
+        await health.save(transaction, {"w1": Health(known["w1"].failures + 1, NOW, None)})
+        return items
+
+    async def another(transaction: Transaction, items: Sequence[None]) -> Sequence[None]:
+        return await count(transaction, items)
+
+    await asyncio.gather(opened.submit(count, None), opened.submit(another, None))
+    assert (await health.of(opened, ["w1"]))["w1"].failures == 2
 
 
 async def test_a_write_alone_waits_for_the_transactions_of_all_processes(opened: SharedStore, url: str):
