@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from service import clock, errors, ids
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 
 BEAT = 3.0  # seconds between two signs of life
 LOOK = 5  # beats between two looks at the tables, whatever others say
+PAUSE = 1.0  # seconds before another try while the database is away
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,8 @@ class Replica:
         self._memory: Memory | None = None
         self._work: Work | None = None
         self._keys = 0  # revision of the API keys in memory
-        self._nudge = asyncio.Event()
+        self._called = asyncio.Event()  # for a sign of life, now
+        self._nudge = asyncio.Event()  # to look after what was heard
         self._heard: set[str] = set()  # topics to look after
         self._away = False  # the database was, at the last beat
 
@@ -112,39 +115,44 @@ class Replica:
     async def begun(self, transaction: Transaction, row: Row) -> None:
         """See store.replicas.Attendant."""
         if row["id"] is None:
-            self._nudge.set()
+            self._called.set()
             raise errors.Unavailable("others took this process for dead, and it begins anew; nothing was stored")
         await self._remember_anew(transaction, row["watches"], row["keys"])
 
     async def run(self) -> None:
         """Stay alive and look after the work, for as long as the service runs."""
-        beats = 0
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._live())
+            group.create_task(self._attend())
+
+    async def _live(self) -> None:
+        """A sign of life every few seconds, and at once when a process has come or this one is taken for dead."""
+        is_new = True
         while True:
+            self._called.clear()
             try:
                 await self._beat()
-                if beats == 0:
+                if is_new:
                     self._store.tell(store.REPLICAS)
-                await self._see(everything=beats % LOOK == 0)
-                beats += 1
+                    is_new = False
             except errors.Unavailable as error:
                 log.warning("the other replicas are out of sight: %s", error.detail)
                 self._away = True
-            await self._rest()
+            await _until(self._called, BEAT)
 
-    async def _rest(self) -> None:
-        """Until the next beat; what others tell is seen to at once."""
-        try:
-            async with asyncio.timeout(BEAT):
-                while True:
-                    await self._nudge.wait()
-                    self._nudge.clear()
-                    if not self._heard:  # it is about ourselves
-                        return
-                    await self._see()
-        except TimeoutError:
-            return
-        except errors.Unavailable:
-            self._away = True
+    async def _attend(self) -> None:
+        """See to what others tell, and now and then to everything, for it may have got lost."""
+        looks = 0
+        while True:
+            self._nudge.clear()
+            try:
+                await self._see(everything=looks % LOOK == 0)
+                looks += 1
+            except errors.Unavailable as error:
+                log.debug("cannot look after the work: %s", error.detail)
+                self._heard.add(store.EVERYTHING)
+                await asyncio.sleep(PAUSE)
+            await _until(self._nudge, BEAT)
 
     async def _beat(self) -> None:
         asked = self._now()
@@ -157,13 +165,12 @@ class Replica:
         self._lease.until = asked + replicas.LEASE - replicas.MARGIN
         if self._away:  # it was away from the others, too: let them come back before they are judged
             self._away = False
-            self._heard.add(store.EVERYTHING)
+            self._look_at_everything()
             return
         buried = await self._store.submit(self._bury, None)
-        if buried and self._work is not None:
+        if buried:
             log.warning("took over from %s", ", ".join(buried))
-            await self._work.importer.recover(buried)
-            self._heard.add(store.EVERYTHING)
+            self._look_at_everything()
 
     async def _begin_anew(self) -> None:
         log.warning("this process was taken for dead by others, and begins anew")
@@ -172,7 +179,7 @@ class Replica:
         self._lease.worker_id = worker_id
         if self._work is not None and self._work.dispatcher is not None:
             self._work.dispatcher.renounce()
-        self._heard.add(store.EVERYTHING)
+        self._look_at_everything()
 
     async def _bury(self, transaction: Transaction, items: Sequence[None]) -> list[list[str]]:
         dead = await replicas.bury(transaction, self.worker_id)
@@ -194,8 +201,14 @@ class Replica:
                 for name in names:
                     dispatcher.wake(name, self._now())
             return
-        if topic != store.REPLICAS:  # a new one: count at once who is there
-            self._heard.add(topic)
+        if topic == store.REPLICAS:  # there is a new one: count at once who is there
+            self._called.set()
+            return
+        self._heard.add(topic)
+        self._nudge.set()
+
+    def _look_at_everything(self) -> None:
+        self._heard.add(store.EVERYTHING)
         self._nudge.set()
 
     async def _remember_anew(self, reader: Reader, watches: int, keys: int) -> None:
@@ -215,6 +228,8 @@ class Replica:
         everything = everything or store.EVERYTHING in topics
         watches, keys = await replicas.revisions(self._store)
         await self._remember_anew(self._store, watches, keys)
+        if self._work is not None and everything and (gone := await replicas.gone(self._store)):
+            await self._work.importer.recover(gone)
         if self._work is None or self._work.dispatcher is None:
             return
         if everything or store.DELIVERIES in topics:
@@ -223,3 +238,10 @@ class Replica:
             await self._work.fan_out.load()
         if self._work.poller is not None and (everything or store.SOURCES in topics):
             self._work.poller.wake()
+
+
+async def _until(event: asyncio.Event, seconds: float) -> None:
+    """Wait for it, but no longer than that."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()

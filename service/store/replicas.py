@@ -62,6 +62,11 @@ async def bury(transaction: Transaction, worker_id: str) -> list[str]:
     return [row["id"] for row in await transaction.fetch(Q.bury, {"id": worker_id})]
 
 
+async def gone(reader: Reader) -> list[str]:
+    """Those whose jobs still seem to run, and who are no more."""
+    return [row["worker"] for row in await reader.fetch(Q.gone)]
+
+
 async def leave(transaction: Transaction, worker_id: str) -> None:
     """End, holding nothing."""
     await transaction.fetch(Q.unlock_all, {"id": worker_id})

@@ -12,6 +12,10 @@ DELETE FROM replicas WHERE id = ANY (ARRAY(
     ORDER BY id FOR UPDATE SKIP LOCKED
 )) RETURNING id;
 
+-- postgresql: gone     those that had jobs to do, and are no more
+SELECT DISTINCT j.worker FROM jobs AS j
+WHERE j.state = 'running' AND j.worker IS NOT NULL AND NOT EXISTS (SELECT 1 FROM replicas AS r WHERE r.id = j.worker);
+
 -- postgresql: leave
 DELETE FROM replicas WHERE id = :id;
 

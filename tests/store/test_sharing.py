@@ -10,8 +10,9 @@ import pytest
 
 from service import errors
 from service.model import Health
-from service.store import deliveries, health, journal, replicas, resources, store
+from service.store import deliveries, health, jobs, journal, replicas, resources, store
 from service.store.driver import Transaction
+from service.store.jobs import Job
 from service.store.sql import Query
 from service.store.store import SharedStore
 from tests.support import stored
@@ -46,6 +47,15 @@ async def test_who_has_not_been_heard_of_is_buried_once_and_lives_on_only_anew(o
     assert await replicas.beat(opened, "one", works=True) is None
     await do(opened, replicas.leave, "two")
     assert await replicas.beat(opened, "two", works=True) is None
+
+
+async def test_whose_jobs_seem_to_run_and_who_is_no_more_is_found(opened: SharedStore):
+    await replicas.join(opened, "alive")
+    for worker in ("alive", "dead", None):
+        await do(opened, jobs.insert, Job(f"job_{worker}", TENANT, "import", str(worker), NOW, worker=worker))
+    assert await replicas.gone(opened) == ["dead"]
+    await do(opened, jobs.abandon, "import", "cut off", NOW, ["dead"])
+    assert await replicas.gone(opened) == []
 
 
 async def test_nobody_is_buried_while_a_transaction_of_his_is_open(opened: SharedStore):
