@@ -11,7 +11,9 @@ fail its neighbours. What collides with another process is tried again as it is,
 A rare write that changes what the batch functions themselves lean on (a watch, a key) goes *alone*, in a
 transaction of its own: what it does after its commit is done before the next batch begins.
 
-A caller is answered after the commit, never before.
+A caller is answered after the commit, never before; but where others wait already, the answers go out when their
+transaction has been handed to the database. What callers do with an answer takes the event loop as long as the commit
+takes the database, so that each would wait for the other if they took turns.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from typing import Any, Protocol, TypeVar
 from service import errors
 from service.store.driver import Collision, Transaction
 
+LONGEST_UNTOLD = 0.002  # seconds that an answer waits for the next transaction to be on its way
 MOST_ITEMS = 512  # of one transaction: bounds what a commit makes the next one wait
 TRIES = 5  # of a transaction that collides with those of other processes
 
@@ -73,6 +76,7 @@ class Writer:
         self._arrived = asyncio.Event()
         self._closed = False
         self._committed = asyncio.Event()
+        self._untold: list[tuple[Waiting, Any]] = []  # what is durable, and its callers do not know yet
         self.commits = 0
 
     async def submit(
@@ -131,6 +135,7 @@ class Writer:
             self._arrived.clear()
             while self._queue:
                 await self._settle(self._next_group())
+            self._tell()
 
     def close(self) -> None:
         """Take nothing more; ``run`` ends when the queue is empty."""
@@ -157,7 +162,15 @@ class Writer:
             if isinstance(error, Collision):
                 error = errors.Unavailable(f"others kept writing the same ({error}); nothing was stored, try again")
             results = [error] * len(group)
-        for waiting, result in zip(group, results, strict=True):
+        self._untold += zip(group, results, strict=True)
+        if group[0].alone or not self._queue:
+            self._tell()
+        else:
+            asyncio.get_running_loop().call_later(LONGEST_UNTOLD, self._tell)
+
+    def _tell(self) -> None:
+        untold, self._untold = self._untold, []
+        for waiting, result in untold:
             waiting.tell(result)
 
     async def _commit(self, group: list[Waiting]) -> list[Any]:
@@ -170,6 +183,8 @@ class Writer:
                 answers = await batch(transaction, [group[index].item for index in indexes])
                 for index, answer in zip(indexes, answers, strict=True):
                     results[index] = answer
+            if self._untold:
+                asyncio.get_running_loop().call_soon(self._tell)  # once the commit is on its way
         self.commits += 1
         self._committed.set()  # wakes whoever waits, and the next ones wait for the next
         self._committed = asyncio.Event()
