@@ -93,10 +93,12 @@ class Connection(RequestHandler):
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
         waiter = self._waiter
-        if waiter is None or waiter.done() or self._messages:
+        if waiter is None or waiter.done() or (self._messages and self._short is None):
             super().data_received(data)
             return
-        self._waiter = None  # the connection's task sleeps on, until it is known whether it is needed
+        # The connection's task sleeps on, until it is known whether it is needed; and what comes while a request is
+        # answered the short way waits for its end, or its answer could overtake that one's.
+        self._waiter = None
         super().data_received(data)
         self._waiter = waiter
         if self._short is not None or not self._messages:
